@@ -1,0 +1,1 @@
+"""Circuits that turn pixels into spikes and back."""

@@ -1,0 +1,203 @@
+"""The graph: named nodes and directed edges; several edges into one node sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+
+import numpy as np
+
+from snnc.errors import GraphError
+from snnc.ir.ops import Delay, Input, IntNeuron, Neuron, Node, Output
+from snnc.ir.signals import Kind, Rate, Signal
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """An immutable network in discrete time.
+
+    Attributes:
+        nodes: by name; an edge runs from a node's output to a node's summed input.
+        edges: (source, destination) pairs.
+        steps: number of steps T per sample, None where the input decides.
+        dt: seconds per step, None where the model doesn't say.
+        notes: what was assumed or changed on the way here, in words, for reports.
+    """
+
+    nodes: Mapping[str, Node]
+    edges: tuple[Edge, ...]
+    steps: int | None = None
+    dt: float | None = None
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def sources(self, name: str) -> list[str]:
+        """Names of the nodes with an edge into `name`, in edge order."""
+        return self._sources[name]
+
+    def targets(self, name: str) -> list[str]:
+        """Names of the nodes that `name` has an edge into, in edge order."""
+        return self._targets[name]
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        return self._adjacent(1, 0)
+
+    @cached_property
+    def _targets(self) -> dict[str, list[str]]:
+        return self._adjacent(0, 1)
+
+    def _adjacent(self, key: int, value: int) -> dict[str, list[str]]:
+        table: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for edge in self.edges:
+            for end in edge:
+                if end not in table:
+                    raise GraphError(end, "an edge names a node that the graph does not have")
+            table[edge[key]].append(edge[value])
+        return table
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Node names so that every node comes after its sources; a Delay's own input may close
+        a loop. Independent of the order in which the edges were written.
+
+        Raises:
+            GraphError: a cycle without a Delay.
+        """
+        waiting = {
+            name: sum(not isinstance(self.nodes[s], Delay) for s in self._sources[name])
+            for name in self.nodes
+        }
+        ready = [name for name in self.nodes if waiting[name] == 0]
+        done: list[str] = []
+        while ready:
+            name = ready.pop(0)
+            done.append(name)
+            if isinstance(self.nodes[name], Delay):
+                continue
+            for target in self._targets[name]:
+                waiting[target] -= 1
+                if waiting[target] == 0:
+                    ready.append(target)
+        if len(done) < len(self.nodes):
+            stuck = sorted(name for name in self.nodes if name not in set(done))
+            raise GraphError(
+                ", ".join(stuck), "a cycle without delay", "put a Delay of one step into the loop"
+            )
+        return tuple(done)
+
+    @cached_property
+    def signals(self) -> dict[str, Signal]:
+        """Type of every node's output.
+
+        Raises:
+            GraphError: shapes that don't fit, a missing input, NaN or infinite parameters.
+        """
+        table: dict[str, Signal] = {}
+        for name in self.order:
+            node = self.nodes[name]
+            _check_finite(name, node)
+            table[name] = node.infer(name, self._input_signal(name, node, table))
+        return table
+
+    def _input_signal(self, name: str, node: Node, table: Mapping[str, Signal]) -> Signal:
+        sources = self._sources[name]
+        if not node.has_input:
+            if sources:
+                raise GraphError(name, f"an {type(node).__name__} node can't have an input")
+            return Signal(Kind.ANALOG, ())
+        if not sources:
+            raise GraphError(name, "has no input", "connect it or remove it")
+        known = [s for s in sources if s in table]
+        if not known:
+            raise GraphError(name, "its shape depends on itself through a loop")
+        first = table[known[0]]
+        for other in known[1:]:
+            if table[other].shape != first.shape:
+                raise GraphError(
+                    name,
+                    f"inputs of different shapes: {known[0]} {first.shape},"
+                    f" {other} {table[other].shape}",
+                )
+        return _summed([table[s] for s in known])
+
+    def input_signal(self, name: str) -> Signal:
+        """Type of the summed input of `name`."""
+        return self._input_signal(name, self.nodes[name], self.signals)
+
+    def check(self) -> Graph:
+        """Returns the graph after checking its structure, types and numbers.
+
+        Raises:
+            GraphError: what `order` and `signals` raise; no input or no output.
+        """
+        for kind, label in ((Input, "input"), (Output, "output")):
+            if not any(isinstance(node, kind) for node in self.nodes.values()):
+                raise GraphError("graph", f"has no {label} node")
+        if len(set(self.edges)) < len(self.edges):
+            raise GraphError("graph", "has the same edge twice", "scale the weights instead")
+        _ = self.signals
+        return self
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the Input nodes."""
+        return [name for name, node in self.nodes.items() if isinstance(node, Input)]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the Output nodes."""
+        return [name for name, node in self.nodes.items() if isinstance(node, Output)]
+
+    @property
+    def neurons(self) -> list[str]:
+        """Names of the neuron nodes, in topological order: the layers that `verify` compares."""
+        return [n for n in self.order if isinstance(self.nodes[n], Neuron | IntNeuron)]
+
+    def with_(self, **changes: object) -> Graph:
+        """A copy with fields replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def with_nodes(self, changes: Mapping[str, Node]) -> Graph:
+        """A copy in which the named nodes are replaced (or added)."""
+        return replace(self, nodes={**self.nodes, **changes})
+
+    def without(self, name: str) -> Graph:
+        """A copy in which `name` is removed and its sources feed its targets directly."""
+        bypass = [(s, t) for s in self._sources[name] for t in self._targets[name]]
+        kept: list[Edge] = []
+        for edge in self.edges:
+            if edge[0] == name:
+                kept += [new for new in bypass if new[1] == edge[1]]
+            elif edge[1] != name:
+                kept.append(edge)
+        nodes = {key: node for key, node in self.nodes.items() if key != name}
+        return replace(self, nodes=nodes, edges=tuple(kept))
+
+    def noting(self, *notes: str) -> Graph:
+        """A copy with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+def _summed(signals: Iterable[Signal]) -> Signal:
+    signals = list(signals)
+    rate = Rate.SAMPLE if all(s.rate is Rate.SAMPLE for s in signals) else Rate.STEP
+    if len(signals) == 1:
+        return signals[0]
+    real = any(s.kind is Kind.ANALOG for s in signals)
+    return Signal(Kind.ANALOG if real else Kind.GRADED, signals[0].shape, rate)
+
+
+def _check_finite(name: str, node: Node) -> None:
+    for item in fields(node):
+        value = getattr(node, item.name)
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            bad = np.count_nonzero(~np.isfinite(value))
+            if bad:
+                raise GraphError(
+                    name,
+                    f"{item.name} holds {bad} values that are NaN or infinite",
+                    "train or load the model again; such weights can't be deployed",
+                )

@@ -1,0 +1,76 @@
+"""What a backend is. Third-party backends subclass `Target` and register in `snnc.targets`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from snnc.ir import Graph
+from snnc.passes.limits import Limits
+from snnc.reference import Inputs, Ports, Trace
+
+Progress = Callable[[float], None]
+"""Told the finished share, 0 to 1, now and then."""
+
+Engine = Callable[[Graph, Inputs, Ports | None, Progress], Trace]
+"""Runs an integer graph (S2) as `run_int` does: same inputs, same trace, own time axis removed."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `snnc doctor`."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a target writes into an artefact.
+
+    Attributes:
+        files: bytes by path below the artefact's folder of the target; the same graph gives the
+            same bytes.
+        lag: by neuron layer, hardware steps between a step of the graph and the same step there.
+        report: what a user must know: neuron programs used and why, what a format can't say.
+        facts: the same as plain data for the manifest.
+    """
+
+    files: Mapping[str, bytes]
+    lag: Mapping[str, int]
+    report: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+class Target(ABC):
+    """A backend."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    chips: ClassVar[tuple[str, ...]]
+    """Chips that can be chosen, the default first."""
+
+    @abstractmethod
+    def limits(self, chip: str) -> Limits:
+        """Number formats and limits of a chip, each with its source."""
+
+    @abstractmethod
+    def emit(self, graph: Graph, limits: Limits) -> Emitted:
+        """Lowers an integer graph to the target's own files.
+
+        Raises:
+            RefusedError: a node can't be said on this chip.
+        """
+
+    @property
+    @abstractmethod
+    def engines(self) -> Mapping[str, Engine]:
+        """What can run an integer graph here, by stage name (S4)."""
+
+    def checks(self) -> list[Check]:
+        """What `snnc doctor` says of this target."""
+        return []

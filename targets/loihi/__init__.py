@@ -1,0 +1,1 @@
+"""Loihi 1 and 2 through Lava."""
