@@ -75,8 +75,8 @@ def from_tree(tree: Tree, arrays: Mapping[str, Any], where: str) -> Graph:
         graph = Graph(
             nodes,
             edges,
-            None if steps is None else int(steps),
-            None if dt is None else float(dt),
+            None if steps is None else _plain(int, steps, f"{where}: steps"),
+            None if dt is None else _plain(float, dt, f"{where}: dt"),
             tuple(str(note) for note in tree["notes"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -94,7 +94,7 @@ def _node(name: str, entry: Tree, arrays: Mapping[str, Any], where: str) -> Node
     values: dict[str, Any] = {}
     for item in fields(cls):
         key = f"{name}/{item.name}"
-        if key in arrays:
+        if key in arrays and "ndarray" in str(hints[item.name]):
             values[item.name] = _array(key, arrays[key], where)
         elif item.name in entry:
             values[item.name] = _plain(hints[item.name], entry[item.name], f"{where}: {key}")
@@ -125,11 +125,15 @@ def _plain(hint: Any, value: Any, where: str) -> Any:
             raise ModelFileError(where, f"{value!r} is none of {get_args(hint)}")
         return value
     if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ModelFileError(where, f"{value!r} is not a list of integers")
         return tuple(_plain(int, item, where) for item in value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
-    if hint in (int, float, bool) and isinstance(value, int | float | bool):
-        return hint(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, bool) and type(value) is hint:
+        return value
     raise ModelFileError(where, f"{value!r} is not a {getattr(hint, '__name__', hint)}")
 
 
@@ -148,7 +152,7 @@ def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
             entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as member:
-                np.save(member, np.asarray(value), allow_pickle=False)
+                np.save(member, np.asarray(value, order="C"), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
@@ -60,27 +62,30 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Node names so that every node comes after its sources; a Delay's own input may close
-        a loop. Independent of the order in which the edges were written.
+        """Node names so that every node comes after its sources, save that a Delay, whose output
+        doesn't depend on this step's input, may come before its own. Of several
+        such orders the one nearest to that of `nodes`: the order of the edges has no influence.
 
         Raises:
             GraphError: a cycle without a Delay.
         """
         waiting = {
-            name: sum(not isinstance(self.nodes[s], Delay) for s in self._sources[name])
-            for name in self.nodes
+            name: 0 if isinstance(node, Delay) else len(self._sources[name])
+            for name, node in self.nodes.items()
         }
-        ready = [name for name in self.nodes if waiting[name] == 0]
+        names = list(self.nodes)
+        place = {name: index for index, name in enumerate(names)}
+        ready = [place[name] for name in names if waiting[name] == 0]
         done: list[str] = []
         while ready:
-            name = ready.pop(0)
+            name = names[heapq.heappop(ready)]
             done.append(name)
-            if isinstance(self.nodes[name], Delay):
-                continue
             for target in self._targets[name]:
+                if isinstance(self.nodes[target], Delay):
+                    continue
                 waiting[target] -= 1
                 if waiting[target] == 0:
-                    ready.append(target)
+                    heapq.heappush(ready, place[target])
         if len(done) < len(self.nodes):
             stuck = sorted(name for name in self.nodes if name not in set(done))
             raise GraphError(
@@ -96,11 +101,31 @@ class Graph:
             GraphError: shapes that don't fit, a missing input, NaN or infinite parameters.
         """
         table: dict[str, Signal] = {}
-        for name in self.order:
-            node = self.nodes[name]
+        for name, node in self.nodes.items():
             _check_finite(name, node)
+        waiting = list(self.order)
+        while waiting:
+            name = self._next_to_infer(waiting, table)
+            waiting.remove(name)
+            node = self.nodes[name]
             table[name] = node.infer(name, self._input_signal(name, node, table))
-        return table
+        return {
+            name: self.nodes[name].infer(name, self._input_signal(name, self.nodes[name], table))
+            for name in self.order
+        }
+
+    def _next_to_infer(self, waiting: Sequence[str], table: Mapping[str, Signal]) -> str:
+        """The first node whose sources all have a type; where loops leave none, the first with a
+        typed source of which the others are Delays."""
+        for name in waiting:
+            if all(source in table for source in self._sources[name]):
+                return name
+        for name in waiting:
+            known = [source for source in self._sources[name] if source in table]
+            open_ends = [source for source in self._sources[name] if source not in table]
+            if known and all(isinstance(self.nodes[source], Delay) for source in open_ends):
+                return name
+        return waiting[0]
 
     def _input_signal(self, name: str, node: Node, table: Mapping[str, Signal]) -> Signal:
         sources = self._sources[name]
@@ -138,8 +163,22 @@ class Graph:
                 raise GraphError("graph", f"has no {label} node")
         if len(set(self.edges)) < len(self.edges):
             raise GraphError("graph", "has the same edge twice", "scale the weights instead")
+        if self.dt is not None and not 0 < self.dt < math.inf:
+            raise GraphError("graph", f"dt = {self.dt} s", "dt is a positive number of seconds")
+        if self.steps is not None and self.steps < 1:
+            raise GraphError("graph", f"steps = {self.steps}", "a sample has at least one step")
         _ = self.signals
+        for name in self.outputs:
+            self._check_port(name)
         return self
+
+    def _check_port(self, name: str) -> None:
+        port = getattr(self.nodes[name], "port", "s")
+        for source in self._sources[name]:
+            if port != "s" and not isinstance(self.nodes[source], Neuron | IntNeuron):
+                raise GraphError(
+                    name, f"reads the state {port} of {source}, which is no neuron", "read port s"
+                )
 
     @property
     def inputs(self) -> list[str]:
@@ -193,6 +232,10 @@ def _summed(signals: Iterable[Signal]) -> Signal:
 def _check_finite(name: str, node: Node) -> None:
     for item in fields(node):
         value = getattr(node, item.name)
+        if isinstance(value, np.ndarray) and value.size == 0:
+            raise GraphError(name, f"{item.name} is empty, its shape is {value.shape}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise GraphError(name, f"{item.name} = {value}", "give a finite number")
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             bad = np.count_nonzero(~np.isfinite(value))
             if bad:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError
 from snnc.ir.signals import Kind, Rate, Signal
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Reset = Literal["none", "hard", "soft"]
 ResetAt = Literal["now", "guarded", "before", "after"]
 Compare = Literal[">", ">=", "never"]
@@ -49,6 +49,26 @@ def _accumulated(x: Signal, shape: tuple[int, ...], weight: Array) -> Signal:
     return Signal(Kind.ANALOG if real else Kind.GRADED, shape, x.rate)
 
 
+def _check_rank(name: str, weight: Array, ranks: tuple[int, ...], meaning: str) -> None:
+    if weight.ndim not in ranks:
+        raise GraphError(name, f"weight has shape {weight.shape}", f"its axes are {meaning}")
+
+
+def _check_bias(name: str, bias: Array | None, out: int) -> None:
+    if bias is not None and bias.shape != (out,):
+        raise GraphError(name, f"bias has shape {bias.shape}, the weight asks for ({out},)")
+
+
+def _check_window(name: str, rank: int, least: int, settings: dict[str, tuple[int, ...]]) -> None:
+    for label, values in settings.items():
+        if len(values) != rank or min(values, default=0) < least:
+            raise GraphError(
+                name,
+                f"{label} = {tuple(values)}",
+                f"give {rank} integers of at least {least}, one per axis",
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class Input(Node):
     """Source of samples.
@@ -67,6 +87,8 @@ class Input(Node):
     has_input: ClassVar[bool] = False
 
     def infer(self, name: str, x: Signal) -> Signal:
+        if any(extent < 1 for extent in self.shape):
+            raise GraphError(name, f"an Input of shape {self.shape}", "extents are at least 1")
         return Signal(self.kind, self.shape, self.rate)
 
     @property
@@ -103,7 +125,9 @@ class Linear(Node):
     exp: int = 0
 
     def infer(self, name: str, x: Signal) -> Signal:
+        _check_rank(name, self.weight, (2,), "(out, in)")
         out, fan_in = self.weight.shape
+        _check_bias(name, self.bias, out)
         if x.shape != (fan_in,):
             raise GraphError(
                 name,
@@ -136,7 +160,13 @@ class Conv(Node):
         return self.weight.shape[2:]
 
     def infer(self, name: str, x: Signal) -> Signal:
+        _check_rank(name, self.weight, (3, 4), "(out, in / groups, *kernel)")
+        _check_window(name, len(self.kernel), 1, {"stride": self.stride, "dilation": self.dilation})
+        _check_window(name, len(self.kernel), 0, {"padding": self.padding})
+        if self.groups < 1:
+            raise GraphError(name, f"groups = {self.groups}", "a Conv has at least one group")
         out, per_group = self.weight.shape[:2]
+        _check_bias(name, self.bias, out)
         if len(x.shape) != len(self.kernel) + 1 or x.shape[0] != per_group * self.groups:
             raise GraphError(
                 name,
@@ -189,6 +219,9 @@ class Pool(Node):
     mode: Literal["avg", "sum"] = "avg"
 
     def infer(self, name: str, x: Signal) -> Signal:
+        rank = len(self.kernel)
+        _check_window(name, rank, 1, {"kernel": self.kernel, "stride": self.stride})
+        _check_window(name, rank, 0, {"padding": self.padding})
         if len(x.shape) != len(self.kernel) + 1:
             raise GraphError(
                 name, f"Pool over {len(self.kernel)} axes but its input has shape {x.shape}"
@@ -231,6 +264,8 @@ class Scale(Node):
     bias: Array | None = None
 
     def infer(self, name: str, x: Signal) -> Signal:
+        _check_rank(name, self.weight, (1,), "(channels,)")
+        _check_bias(name, self.bias, len(self.weight))
         if self.weight.shape != x.shape[:1]:
             raise GraphError(
                 name, f"Scale of {self.weight.shape[0]} channels on an input of shape {x.shape}"
@@ -245,6 +280,8 @@ class Delay(Node):
     steps: int
 
     def infer(self, name: str, x: Signal) -> Signal:
+        if self.steps < 1:
+            raise GraphError(name, f"delays by {self.steps} steps", "delay by at least one step")
         return Signal(x.kind, x.shape, Rate.STEP)
 
 
@@ -280,9 +317,9 @@ class Neuron(Node):
 
     `before` equals `now` in every spike and differs only in the membrane that is read out;
     `after` takes the decay and the input of step t first, so a hard reset swallows that input.
-    `guarded` (soft only; snnTorch's `reset_delay=False`) resets now, but where v[t−1] is still
-    above θ the comparison at t is made with v[t] − θ. The node's output is s; with compare = never
-    it is v (an integrator that is read out, or that feeds analog values on).
+    `guarded` (soft only; snnTorch's `reset_delay=False`) resets now, but where v[t−1] still
+    reaches θ the comparison at t is made with v[t] − θ. The node's output is s; with compare =
+    never it is v (an integrator that is read out, or that feeds analog values on).
     u starts at 0 and v at v_init; both start anew with each sample. a_u = 0: no synaptic current.
     Parameters are scalars (0-d), per channel (C, 1, 1) or per neuron, in the units of the model.
     """

@@ -121,7 +121,7 @@ class NeuronState:
         node, p, theta = self.node, self.p, self.p["theta"]
         if node.reset_at == "before":
             self.v = self._reset(self.v, self.carried)
-        above = self.v > theta
+        above = self._reaches(self.v)
         old_u = self.u
         self.u = p["a_u"] * self.u + x
         drive = self.u if node.order == "uv" else old_u
@@ -132,7 +132,7 @@ class NeuronState:
         if node.compare == "never":
             self.decided = self.v
             return self.v
-        spikes = self.compared > theta if node.compare == ">" else self.compared >= theta
+        spikes = self._reaches(self.compared)
         self.decided = spikes.astype(np.float64)
         if forced is not None:
             spikes = forced.astype(bool)
@@ -140,6 +140,10 @@ class NeuronState:
             self.v = self._reset(self.v, spikes)
         self.carried = spikes
         return spikes.astype(np.float64)
+
+    def _reaches(self, v: A) -> A:
+        theta = self.p["theta"]
+        return v >= theta if self.node.compare == ">=" else v > theta
 
     def _reset(self, v: A, where: A) -> A:
         if self.node.reset == "none":

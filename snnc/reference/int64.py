@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.errors import InputError
 from snnc.ir import Delay, Graph, Input, IntNeuron, Output, Rate
 from snnc.reference.linear import apply
 from snnc.reference.trace import (
@@ -53,8 +54,9 @@ class IntExecutor:
     """State of one run over all nodes."""
 
     def __init__(self, graph: Graph, inputs: Inputs) -> None:
-        self.graph, self.inputs = graph, inputs
+        self.graph = graph
         samples = sample_count(graph, inputs)
+        self.inputs = {name: _integers(name, inputs[name]) for name in graph.inputs}
         self.values: dict[str, A] = {}
         self.states = {
             name: IntState(node, (samples, *graph.signals[name].shape))
@@ -85,8 +87,7 @@ class IntExecutor:
     def _output(self, name: str, t: int) -> A:
         match node := self.graph.nodes[name]:
             case Input():
-                x = np.asarray(self.inputs[name], np.int64)
-                return x if node.rate is Rate.SAMPLE else x[:, t]
+                return self.inputs[name] if node.rate is Rate.SAMPLE else self.inputs[name][:, t]
             case Delay():
                 return self.queues[name].pop(0)
             case IntNeuron():
@@ -95,6 +96,16 @@ class IntExecutor:
                 return self._summed(name)
             case _:
                 return apply(name, node, self._summed(name))
+
+
+def _integers(name: str, values: A) -> A:
+    given = np.asarray(values)
+    whole = given.astype(np.int64)
+    if not np.array_equal(whole, given):
+        raise InputError(
+            name, "an integer graph takes integers", "encode the input first: round(x / scale)"
+        )
+    return whole
 
 
 def decayed(x: A, d: A) -> A:

@@ -57,7 +57,7 @@ def _shifted(x: A, exp: int) -> A:
 
 def _convolve(name: str, node: Conv, x: A) -> A:
     out, per_group = node.weight.shape[:2]
-    weight = node.weight.astype(x.dtype)
+    weight: A = node.weight.astype(x.dtype)
     share = out // node.groups
     parts: list[A] = []
     for group in range(node.groups):
@@ -65,10 +65,15 @@ def _convolve(name: str, node: Conv, x: A) -> A:
         rows = weight[group * share : (group + 1) * share]
         taps = _taps(name, channels, node.kernel, node.stride, node.padding, node.dilation)
         total = sum(
-            np.einsum("oc,nc...->no...", rows[:, :, *k], view, optimize=True) for k, view in taps
+            np.einsum("oc,nc...->no...", rows[tap(k)], view, optimize=True) for k, view in taps
         )
         parts.append(np.asarray(total))
     return np.concatenate(parts, axis=1)
+
+
+def tap(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Index of a kernel tap in (out, in, *kernel), or of a window in (sample, channel, …)."""
+    return (slice(None), slice(None), *index)
 
 
 def _taps(
@@ -88,4 +93,4 @@ def _taps(
             slice(d * i, d * i + s * (n - 1) + 1, s)
             for i, d, s, n in zip(k, dilation, stride, extents, strict=True)
         )
-        yield k, padded[:, :, *slices]
+        yield k, padded[tap(slices)]

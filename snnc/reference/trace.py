@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import InputError
+from snnc.errors import InputError, OptionError
 from snnc.ir import Graph, Output, Rate
 
 Port = str
@@ -41,10 +41,26 @@ class Trace:
 
 def sample_count(graph: Graph, inputs: Inputs) -> int:
     """Number of samples in `inputs`, which must name every input of the graph."""
+    for name in graph.inputs:
+        _check_input(graph, name, inputs)
     counts = {len(inputs[name]) for name in graph.inputs}
     if len(counts) != 1:
         raise InputError(", ".join(graph.inputs), f"inputs of different lengths {sorted(counts)}")
     return counts.pop()
+
+
+def _check_input(graph: Graph, name: str, inputs: Inputs) -> None:
+    if name not in inputs:
+        raise InputError(name, "no array for this input", f"the arrays given: {sorted(inputs)}")
+    signal = graph.signals[name]
+    axes = ("sample",) if signal.rate is Rate.SAMPLE else ("sample", "step")
+    shape = np.shape(inputs[name])
+    if len(shape) < len(axes) or shape[len(axes) :] != signal.shape:
+        raise InputError(
+            name,
+            f"its array has shape {shape}",
+            f"give ({', '.join(map(str, axes + signal.shape))})",
+        )
 
 
 def step_count(graph: Graph, inputs: Inputs) -> int:
@@ -65,11 +81,15 @@ def step_count(graph: Graph, inputs: Inputs) -> int:
 
 def wanted_ports(graph: Graph, record: Ports | None) -> dict[str, set[Port]]:
     """Ports to keep: what was asked for and what the outputs read."""
+    for name in record or {}:
+        if name not in graph.nodes:
+            raise OptionError(name, "can't be recorded: no such node", ", ".join(graph.nodes))
     wanted: dict[str, set[Port]] = {name: set(ports) for name, ports in (record or {}).items()}
     for name in graph.outputs:
         node = graph.nodes[name]
         assert isinstance(node, Output)
-        wanted.setdefault(graph.sources(name)[0], set()).add(node.port)
+        for source in graph.sources(name):
+            wanted.setdefault(source, set()).add(node.port)
     return wanted
 
 

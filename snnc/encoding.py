@@ -1,0 +1,183 @@
+"""How a sample becomes what a chip takes: graded or binary spikes, made by the host.
+
+* `direct`: x as integers, round(x / scale), the same at every step for a static sample.
+* `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i draws from a
+  generator seeded with (seed, i), so that it does not depend on the batch.
+* `latency`: one spike at step round((1 − x)·(T − 1)), none for x = 0; x in [0, 1].
+* `none`: the data are spikes (or integers) already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import InputError, OptionError
+from snnc.ir import Graph, Input, Kind, Rate
+
+A = NDArray[Any]
+Scheme = Literal["direct", "rate", "latency", "none"]
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The encoder in front of a compiled network.
+
+    Attributes:
+        scheme: see the module.
+        steps: T, for rate and latency.
+        seed: of the rate encoder.
+    """
+
+    scheme: Scheme
+    steps: int | None = None
+    seed: int = 0
+
+    def float_graph(self, graph: Graph) -> Graph:
+        """S1 as it runs behind the encoder: a spike input where the encoder makes spikes."""
+        if self.scheme in ("direct", "none"):
+            return graph
+        if self.steps is None:
+            raise OptionError("--steps", f"the {self.scheme} encoding needs the number of steps")
+        changes = {}
+        for name in graph.inputs:
+            node = _input(graph, name)
+            if node.rate is Rate.STEP:
+                raise OptionError(
+                    name,
+                    f"takes a sequence; {self.scheme} encoding is for samples without steps",
+                    "use --encoding direct or none",
+                )
+            changes[name] = replace(node, kind=Kind.SPIKE, rate=Rate.STEP)
+        return graph.with_nodes(changes).with_(steps=self.steps)
+
+    def float_inputs(self, graph: Graph, samples: Mapping[str, A], first: int = 0) -> dict[str, A]:
+        """Inputs of S1 for raw samples; `first` is the index of the first sample in its set."""
+        if self.scheme in ("direct", "none"):
+            return {name: np.asarray(samples[name]) for name in graph.inputs}
+        return {name: self._spikes(name, samples[name], first) for name in graph.inputs}
+
+    def int_inputs(self, graph: Graph, samples: Mapping[str, A], first: int = 0) -> dict[str, A]:
+        """Inputs of S2 for raw samples: integers of each input's range.
+
+        Raises:
+            InputError: values that the input can't carry.
+        """
+        encoded = self.float_inputs(graph, samples, first)
+        return {name: to_integers(name, _input(graph, name), encoded[name]) for name in encoded}
+
+    def _spikes(self, name: str, x: A, first: int) -> A:
+        x = np.asarray(x, np.float64)
+        if x.size and (np.min(x) < 0 or np.max(x) > 1):
+            raise InputError(
+                name,
+                f"values from {np.min(x):g} to {np.max(x):g}; {self.scheme} encoding takes 0 to 1",
+                "scale the data, or use --encoding direct",
+            )
+        assert self.steps is not None
+        if self.scheme == "latency":
+            when = np.rint((1 - x) * (self.steps - 1)).astype(np.int64)
+            when[x == 0] = -1
+            return (when[:, None] == _axis(np.arange(self.steps), x.ndim)).astype(np.int8)
+        drawn = [
+            np.random.default_rng([self.seed, first + i]).random((self.steps, *x.shape[1:]))
+            for i in range(len(x))
+        ]
+        return (np.asarray(drawn).reshape(len(x), self.steps, *x.shape[1:]) < x[:, None]).astype(
+            np.int8
+        )
+
+
+def _axis(values: A, rank: int) -> A:
+    """`values` along axis 1 of an array of `rank` + 1 axes."""
+    return values.reshape(1, -1, *(1,) * (rank - 1))
+
+
+def _input(graph: Graph, name: str) -> Input:
+    node = graph.nodes[name]
+    assert isinstance(node, Input)
+    return node
+
+
+def to_integers(name: str, node: Input, x: A) -> A:
+    """Real samples as the integers of an S2 input.
+
+    Raises:
+        InputError: values outside the input's range, or not integers where they must be.
+    """
+    low, high = node.range
+    values = np.asarray(x, np.float64) / node.scale
+    integers = np.rint(values)
+    if node.scale == 1.0 and not np.array_equal(values, integers):
+        raise InputError(name, "holds fractions, the input takes whole numbers")
+    if integers.size and (integers.min() < low or integers.max() > high):
+        raise InputError(
+            name,
+            f"values from {x.min():g} to {x.max():g}; the compiled input holds"
+            f" {low * node.scale:g} to {high * node.scale:g}",
+            "compile with --input-range that covers the data",
+        )
+    return integers.astype(np.int32)
+
+
+def direct_inputs(
+    graph: Graph,
+    bits: int,
+    bounds: tuple[float, float] | None,
+    data: Mapping[str, A] | None,
+) -> Graph:
+    """The graph with its real inputs as integers of at most `bits` bits.
+
+    The scale is exact where the data lie on a grid of 1, 1/2, 1/4, … or 1/(2^b − 1) that fits
+    (pixels do); else the largest value takes the largest integer. Without data and bounds the
+    range 0 to 1 is assumed and noted.
+
+    Raises:
+        OptionError: bounds that hold no value.
+    """
+    changes = {}
+    notes = []
+    for name in graph.inputs:
+        node = _input(graph, name)
+        if node.kind is not Kind.ANALOG:
+            continue
+        sample = None if data is None else np.asarray(data[name], np.float64)
+        low, high = bounds or (
+            (0.0, 1.0) if sample is None else (float(sample.min()), float(sample.max()))
+        )
+        if not low < high:
+            raise OptionError(
+                "--input-range", f"the range of {name} is {low:g} to {high:g}: it holds no value"
+            )
+        signed = low < 0
+        scale = _scale(low, high, bits, signed, sample if bounds is None else None)
+        if round(1 / scale) <= (1 << (bits - signed)) - 1:
+            high = max(high, 1.0)  # other samples of data that lie within 0 to 1 may reach 1
+        largest = max(round(high / scale), -round(low / scale) - 1, 1)
+        width = largest.bit_length() + signed
+        changes[name] = replace(node, kind=Kind.GRADED, scale=scale, bits=width, signed=signed)
+        assumed = " (assumed; --input-range)" if bounds is None and sample is None else ""
+        notes.append(
+            f"{name}: {low:g} to {high:g}{assumed} as {width}-bit"
+            f" {'signed' if signed else 'unsigned'} graded spikes, one unit is {scale:.9g}"
+        )
+    return graph.with_nodes(changes).noting(*notes)
+
+
+def _scale(low: float, high: float, bits: int, signed: bool, sample: A | None) -> float:
+    top = (1 << (bits - signed)) - 1
+    if sample is not None:
+        grids = sorted(
+            {1 << k for k in range(bits + 1)} | {(1 << k) - 1 for k in range(1, bits + 1)}
+        )
+        for grid in grids:
+            units = sample * grid
+            fits = units.max() < top + 0.5 and units.min() > -(top + 1.5) * signed - 0.5
+            if fits and np.abs(units - np.rint(units)).max() < 1e-5 * grid:
+                return 1 / grid
+    return max(high / top, -low / (top + 1) if signed else 0.0)

@@ -1,0 +1,194 @@
+"""From real numbers to the chip's integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import snnc.targets.loihi
+from snnc.errors import RefusedError
+from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Output, Pool
+from snnc.passes.limits import read_limits
+from snnc.passes.quantise import quantise
+from snnc.reference import run_float, run_int
+
+DATA = Path(snnc.targets.loihi.__file__).parent
+LOIHI1, LOIHI2 = (read_limits(DATA / f"{chip}.toml") for chip in ("loihi1", "loihi2"))
+
+
+def chain(weight: np.ndarray, *, bias: np.ndarray | None = None, **neuron: Any) -> Graph:
+    values = {
+        key: np.asarray(v, float) if isinstance(v, int | float) else v for key, v in neuron.items()
+    }
+    cell = Neuron(**{"a_v": np.asarray(1.0), "theta": np.asarray(1.0), **values})
+    nodes = {
+        "in": Input((weight.shape[1],), Kind.SPIKE),
+        "fc": Linear(weight, bias),
+        "n": cell,
+        "out": Output(),
+    }
+    return Graph(nodes, (("in", "fc"), ("fc", "n"), ("n", "out"))).check()
+
+
+def neuron_of(graph: Graph) -> IntNeuron:
+    node = graph.nodes["n"]
+    assert isinstance(node, IntNeuron)
+    return node
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    compare=st.sampled_from([">", ">="]),
+    reset=st.sampled_from(
+        [("hard", "now"), ("hard", "after"), ("hard", "before"), ("soft", "now"), ("soft", "after"),
+         ("soft", "guarded"), ("none", "now")]
+    ),
+    a_v=st.sampled_from([0.0, 1.0]),
+)  # fmt: skip
+def test_numbers_on_a_binary_grid_lose_nothing(
+    seed: int, compare: str, reset: tuple[str, str], a_v: float
+) -> None:
+    """Weights k/8, thresholds k/8 and no leak: S2 has exactly the spikes of S1, ties included."""
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-8, 9, (5, 6)) / 8
+    theta = float(rng.integers(0 if compare == ">" else 1, 17) / 8)
+    graph = chain(weight, theta=theta, a_v=a_v, compare=compare, reset=reset[0], reset_at=reset[1])
+    spikes = (rng.random((4, 30, 6)) < 0.5).astype(float)
+    exact = run_float(graph, {"in": spikes}).outputs["out"]
+    result = quantise(graph, LOIHI2)
+    np.testing.assert_array_equal(run_int(result.graph, {"in": spikes}).outputs["out"], exact)
+    assert result.layers["n"].weight_error == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    size=st.floats(1e-3, 1e3),
+    a_v=st.floats(0, 1),
+    a_u=st.sampled_from([0.0, 0.5, 0.97]),
+    reset=st.sampled_from(["hard", "soft"]),
+    chip=st.sampled_from(["loihi1", "loihi2"]),
+)
+def test_every_register_holds_its_number(
+    seed: int, size: float, a_v: float, a_u: float, reset: str, chip: str
+) -> None:
+    limits = LOIHI1 if chip == "loihi1" else LOIHI2
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(4, 5)) * size
+    graph = chain(weight, theta=size, a_v=a_v, a_u=a_u, reset=reset)
+    result = quantise(graph, limits)
+    node = neuron_of(result.graph)
+    synapse = result.graph.nodes["fc"]
+    assert isinstance(synapse, Linear)
+    assert synapse.weight.min() >= limits.weight_min
+    assert synapse.weight.max() <= limits.weight_max
+    assert not np.any(synapse.weight % limits.weight_step)
+    assert np.all((node.du >= 0) & (node.du <= 4096) & (node.dv >= 0) & (node.dv <= 4096))
+    assert np.all(node.theta <= ((1 << limits.theta_bits) - 1) << limits.shift)
+    report = result.layers["n"]
+    worst = limits.weight_step / 2 / np.abs(synapse.weight).max()
+    assert report.weight_error <= worst * 1.01
+    assert report.decay_error <= 0.5 / 4096 * 1.0001
+
+
+def test_eight_bits_are_used() -> None:
+    rng = np.random.default_rng(0)
+    result = quantise(chain(rng.normal(size=(8, 8)), a_v=0.9), LOIHI2)
+    assert result.layers["n"].weight_bits == 8
+
+
+def test_bias_is_kept_and_sits_on_the_grid_without_leak() -> None:
+    bias = np.asarray([0.3, -0.2, 0.05])
+    result = quantise(chain(np.eye(3), bias=bias), LOIHI2)
+    node = neuron_of(result.graph)
+    assert not np.any(node.bias_v % 64)
+    np.testing.assert_allclose(node.bias_v.ravel() / result.layers["n"].scale, bias, atol=0.01)
+
+
+def test_bias_into_a_synaptic_current_goes_to_u() -> None:
+    node = neuron_of(quantise(chain(np.eye(3), bias=np.ones(3), a_u=0.5, a_v=0.5), LOIHI2).graph)
+    assert np.any(node.bias_u)
+    assert not np.any(node.bias_v)
+
+
+def test_average_before_weights_is_a_sum_of_spikes() -> None:
+    rng = np.random.default_rng(2)
+    nodes = {
+        "in": Input((2, 4, 4), Kind.SPIKE),
+        "pool": Pool((2, 2), (2, 2), (0, 0), "sum"),
+        "conv": Conv(rng.integers(-4, 5, (3, 2, 1, 1)) / 4, None),
+        "n": Neuron(np.asarray(1.0), np.asarray(1.0)),
+        "out": Output(),
+    }
+    edges = tuple(zip(list(nodes), list(nodes)[1:], strict=False))
+    graph = Graph(nodes, edges).check()
+    spikes = (rng.random((3, 12, 2, 4, 4)) < 0.4).astype(float)
+    np.testing.assert_array_equal(
+        run_int(quantise(graph, LOIHI2).graph, {"in": spikes}).outputs["out"],
+        run_float(graph, {"in": spikes}).outputs["out"],
+    )
+
+
+def test_calibration_leaves_room_for_what_was_reached() -> None:
+    graph = chain(np.eye(3), a_v=0.9)
+    result = quantise(graph, LOIHI2, {"n": 1000.0})
+    assert result.layers["n"].range >= 2000
+    assert result.layers["n"].calibrated
+
+
+@pytest.mark.parametrize(
+    ("graph", "match"),
+    [
+        (chain(np.eye(2), a_v=1.5), "not between 0 and 1"),
+        (chain(np.eye(2), theta=-1.0), "threshold lies below"),
+        (chain(np.eye(2), g=np.asarray([1.0, 2.0]), reset="hard"), ""),
+    ],
+)
+def test_refusals_name_the_node(graph: Graph, match: str) -> None:
+    if not match:
+        quantise(graph, LOIHI2)
+        return
+    with pytest.raises(RefusedError, match=match) as error:
+        quantise(graph, LOIHI2)
+    assert error.value.where == "n"
+    assert error.value.fix
+
+
+def test_gain_that_differs_within_a_channel_is_refused() -> None:
+    nodes = {
+        "in": Input((1, 2, 2), Kind.SPIKE),
+        "conv": Conv(np.ones((1, 1, 1, 1)), None),
+        "n": Neuron(np.asarray(1.0), np.asarray(1.0), g=np.asarray([[[1.0, 2], [3, 4]]])),
+        "out": Output(),
+    }
+    graph = Graph(nodes, (("in", "conv"), ("conv", "n"), ("n", "out"))).check()
+    with pytest.raises(RefusedError, match="gain differs within a channel"):
+        quantise(graph, LOIHI2)
+
+
+def test_real_input_needs_an_encoding() -> None:
+    graph = chain(np.eye(2))
+    graph = graph.with_nodes({"in": Input((2,), Kind.ANALOG)})
+    with pytest.raises(RefusedError, match="choose an encoding"):
+        quantise(graph, LOIHI2)
+
+
+def test_graded_input_is_refused_on_loihi1() -> None:
+    graph = chain(np.eye(2)).with_nodes({"in": Input((2,), Kind.GRADED, bits=8, scale=1 / 255)})
+    quantise(graph, LOIHI2)
+    with pytest.raises(RefusedError, match="graded spikes of 8 bits"):
+        quantise(graph, LOIHI1)
+
+
+def test_sums_beyond_32_bits_are_refused() -> None:
+    graph = chain(np.ones((1, 4000)))
+    wide = replace(graph.nodes["in"], kind=Kind.GRADED, bits=16)  # type: ignore[type-var]
+    with pytest.raises(RefusedError, match="32 bits"):
+        quantise(graph.with_nodes({"in": wide}), LOIHI2, {"n": 1.0})

@@ -1,0 +1,86 @@
+"""Rewrites of float graphs change nothing that can be observed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnc.ir import Conv, Graph, Input, Kind, Linear, Neuron, Output
+from snnc.passes.base import run_passes
+from snnc.passes.distribute import Distribute
+from snnc.passes.merge_hops import MergeHops
+from snnc.passes.readout import AddReadouts
+from snnc.passes.shift_origin import ShiftOrigin
+from snnc.reference import run_float
+
+
+def scalar(value: float) -> np.ndarray:
+    return np.asarray(float(value))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    v_reset=st.floats(-1, 0.9),
+    a_v=st.floats(0, 1),
+    at=st.sampled_from(["now", "before", "after"]),
+)
+def test_shift_origin_keeps_every_spike(seed: int, v_reset: float, a_v: float, at: str) -> None:
+    rng = np.random.default_rng(seed)
+    node = Neuron(
+        scalar(a_v),
+        scalar(1),
+        v_reset=scalar(v_reset),
+        v_init=scalar(v_reset),
+        reset_at=at,  # type: ignore[arg-type]
+    )
+    nodes = {"in": Input((4,)), "fc": Linear(rng.normal(size=(3, 4))), "n": node, "out": Output()}
+    graph = Graph(nodes, (("in", "fc"), ("fc", "n"), ("n", "out"))).check()
+    shifted = ShiftOrigin().run(graph).check()
+    x = {"in": rng.normal(size=(2, 40, 4))}
+    before, after = (run_float(g, x, {"n": ("h",)}) for g in (graph, shifted))
+    tie = np.abs(before.records["n", "h"] - 1) < 1e-9
+    assert np.all((before.outputs["out"] == after.outputs["out"]) | tie.any())
+    np.testing.assert_allclose(
+        after.records["n", "h"] + v_reset, before.records["n", "h"], atol=1e-9
+    )
+
+
+def branched(rng: np.random.Generator) -> Graph:
+    """Two inputs summed into one layer that feeds two populations."""
+    nodes = {
+        "a": Input((2, 5, 5), Kind.SPIKE),
+        "b": Input((2, 5, 5), Kind.SPIKE),
+        "conv": Conv(rng.normal(size=(3, 2, 3, 3)), rng.normal(size=3), (1, 1), (1, 1)),
+        "n": Neuron(scalar(0.9), scalar(1)),
+        "m": Neuron(scalar(0.5), scalar(0.7), reset="soft"),
+        "x": Output(),
+        "y": Output(),
+    }
+    edges = (("a", "conv"), ("b", "conv"), ("conv", "n"), ("conv", "m"), ("n", "x"), ("m", "y"))
+    return Graph(nodes, edges).check()
+
+
+def test_distribute_copies_weights_and_keeps_the_sum() -> None:
+    rng = np.random.default_rng(4)
+    graph = branched(rng)
+    split = run_passes(graph, (Distribute(), MergeHops()))
+    convs = [n for n in split.nodes.values() if isinstance(n, Conv)]
+    assert len(convs) == 4
+    assert sum(conv.bias is not None for conv in convs) == 2
+    x = {key: (rng.random((2, 20, 2, 5, 5)) < 0.3).astype(float) for key in "ab"}
+    for name, spikes in run_float(graph, x).outputs.items():
+        np.testing.assert_array_equal(run_float(split, x).outputs[name], spikes)
+
+
+def test_readout_holds_a_current_exactly() -> None:
+    rng = np.random.default_rng(5)
+    nodes = {"in": Input((4,)), "fc": Linear(rng.normal(size=(3, 4)), np.ones(3)), "out": Output()}
+    graph = Graph(nodes, (("in", "fc"), ("fc", "out"))).check()
+    result = AddReadouts().run(graph).check()
+    assert "out.readout" in result.nodes
+    x = {"in": rng.normal(size=(2, 6, 4))}
+    np.testing.assert_array_equal(
+        run_float(result, x).outputs["out"], run_float(graph, x).outputs["out"]
+    )
