@@ -4,7 +4,7 @@
 * `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i draws from a
   generator seeded with (seed, i), so that it does not depend on the batch.
 * `latency`: one spike at step round((1 − x)·(T − 1)), none for x = 0; x in [0, 1].
-* `none`: the data are spikes (or integers) already.
+* `none`: the data are spikes (or integers) already; every value is checked.
 """
 
 from __future__ import annotations
@@ -39,9 +39,15 @@ class Encoding:
     seed: int = 0
 
     def float_graph(self, graph: Graph) -> Graph:
-        """S1 as it runs behind the encoder: a spike input where the encoder makes spikes."""
-        if self.scheme in ("direct", "none"):
+        """S1 as it runs behind the encoder: inputs are spikes where they arrive as spikes."""
+        if self.scheme == "direct":
             return graph
+        if self.scheme == "none":
+            return graph.with_nodes({
+                name: replace(_input(graph, name), kind=Kind.SPIKE)
+                for name in graph.inputs
+                if _input(graph, name).kind is Kind.ANALOG
+            })  # fmt: skip
         if self.steps is None:
             raise OptionError("--steps", f"the {self.scheme} encoding needs the number of steps")
         changes = {}

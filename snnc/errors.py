@@ -82,9 +82,3 @@ class ToolError(SnncError):
     """An outside tool (Lava, a framework) is missing, failed or ran into its time limit."""
 
     exit_code = 5
-
-
-class MismatchError(SnncError):
-    """Two stages that must be equal differ; names the first (layer, step, neuron)."""
-
-    exit_code = 1

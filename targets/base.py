@@ -71,6 +71,10 @@ class Target(ABC):
     def engines(self) -> Mapping[str, Engine]:
         """What can run an integer graph here, by stage name (S4)."""
 
+    def ready_engines(self) -> list[str]:
+        """Stage names of the engines that can run on this machine."""
+        return list(self.engines)
+
     def checks(self) -> list[Check]:
         """What `snnc doctor` says of this target."""
         return []

@@ -17,7 +17,7 @@ def graph(kind: Kind = Kind.ANALOG, rate: Rate = Rate.SAMPLE) -> Graph:
         "n": Neuron(np.asarray(1.0), np.asarray(1.0)),
         "out": Output(),
     }
-    return Graph(nodes, (("in", "fc"), ("fc", "n"), ("n", "out")), steps=4).check()
+    return Graph.chain(nodes, steps=4)
 
 
 def encoded_input(g: Graph) -> Input:

@@ -1,1 +1,39 @@
-"""The command line: one file per command."""
+"""The command line: one file per command.
+
+Exit codes: 0 done; 1 stages differ that must not; 2 wrong options or input data; 3 a model,
+graph or artefact that can't be read or written; 4 refused by the target; 5 a tool is missing or
+failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import click
+
+from snnc import __version__
+from snnc.cli.compile import compile_command
+from snnc.cli.doctor import doctor_command
+from snnc.cli.run import run_command
+from snnc.cli.show import show_command
+from snnc.cli.targets import targets_command
+from snnc.cli.verify import verify_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="snnc")
+def main() -> None:
+    """Trained spiking networks on neuromorphic hardware, spike for spike.
+
+    Exit codes: 0 done, 1 stages differ that must not, 2 wrong options or input data, 3 a model or
+    artefact that can't be read or written, 4 refused by the target, 5 a tool is missing or failed.
+    """
+
+
+for command in (
+    compile_command,
+    run_command,
+    verify_command,
+    show_command,
+    targets_command,
+    doctor_command,
+):
+    main.add_command(command)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import types
 import typing
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
@@ -24,6 +26,11 @@ from snnc.ir.graph import Graph
 from snnc.ir.ops import OPS, Node
 
 SCHEMA = 1
+_UNREADABLE = (
+    OSError, ValueError, EOFError, AttributeError, LookupError, TypeError, OverflowError,
+    RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and zipfile raise on altered bytes."""
 _TREE = "graph.json"
 
 Tree = dict[str, Any]
@@ -167,7 +174,7 @@ def read_npz(path: Path) -> Arrays:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError as error:
         raise ModelFileError(str(path), "no such file") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ModelFileError(
             str(path), f"not a readable .npz file ({error})", "write it again with numpy.savez"
         ) from error

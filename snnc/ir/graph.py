@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,6 +35,13 @@ class Graph:
     steps: int | None = None
     dt: float | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def chain(
+        cls, nodes: Mapping[str, Node], steps: int | None = None, dt: float | None = None
+    ) -> Graph:
+        """A checked graph of nodes that follow each other in the order given."""
+        return cls(nodes, tuple(pairwise(nodes)), steps, dt).check()
 
     def sources(self, name: str) -> list[str]:
         """Names of the nodes with an edge into `name`, in edge order."""
@@ -116,7 +124,7 @@ class Graph:
 
     def _next_to_infer(self, waiting: Sequence[str], table: Mapping[str, Signal]) -> str:
         """The first node whose sources all have a type; where loops leave none, the first with a
-        typed source of which the others are Delays."""
+        typed source, best one of which the others are Delays."""
         for name in waiting:
             if all(source in table for source in self._sources[name]):
                 return name
@@ -125,7 +133,8 @@ class Graph:
             open_ends = [source for source in self._sources[name] if source not in table]
             if known and all(isinstance(self.nodes[source], Delay) for source in open_ends):
                 return name
-        return waiting[0]
+        half = (n for n in waiting if any(source in table for source in self._sources[n]))
+        return next(half, waiting[0])
 
     def _input_signal(self, name: str, node: Node, table: Mapping[str, Signal]) -> Signal:
         sources = self._sources[name]

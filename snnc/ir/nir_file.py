@@ -186,7 +186,7 @@ def _value(item: Any, where: str) -> Any:
         return text.tolist() if isinstance(text, np.ndarray) else str(text)
     if item.dtype.kind not in "fiu" or item.shape is None:
         raise ModelFileError(where, f"{item.name} has the type {item.dtype}, no number or text")
-    return np.asarray(item[()])
+    return np.asarray(item[...])
 
 
 __all__ = ["DEFAULT_DT", "KEY", "plain_graph", "read_tree", "write_nir"]

@@ -44,7 +44,7 @@ def plain_nodes(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[
         GraphError: NIR has no node for it: integer nodes, more than two spatial axes.
     """
     writer = _WRITERS.get(type(node))
-    if writer is None or getattr(node, "exp", 0):
+    if writer is None or (isinstance(node, Linear | Conv) and node.exp):
         raise GraphError(
             name, "an integer node can't be written to NIR", "write the float graph instead"
         )
@@ -147,7 +147,7 @@ def _squared(
     large = max(kernel)
     mixed = (kernel[0] - kernel[1]) % 2
     size = large + mixed
-    before = [0 if k == large and mixed else (size - k) // 2 - mixed for k in kernel]
+    before = [0 if k == large else (size - k) // 2 - mixed for k in kernel]
     spare = [size - k - 2 * m for k, m in zip(kernel, before, strict=True)]
     square = np.zeros((*weight.shape[:2], size, size), weight.dtype)
     rows, columns = (slice(m, m + k) for m, k in zip(before, kernel, strict=True))

@@ -295,6 +295,12 @@ def _check_parameters(name: str, shape: tuple[int, ...], parameters: dict[str, A
             )
 
 
+def _keep_arrays(node: Node, parameters: Sequence[str]) -> None:
+    """0-d arrays that numpy turned into scalars on the way become arrays again."""
+    for parameter in parameters:
+        object.__setattr__(node, parameter, np.asarray(getattr(node, parameter)))
+
+
 def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     try:
         return np.broadcast_shapes(shape, target) == target
@@ -337,6 +343,9 @@ class Neuron(Node):
     order: Order = "uv"
 
     PARAMETERS: ClassVar[tuple[str, ...]] = ("a_u", "a_v", "g", "b", "theta", "v_reset", "v_init")
+
+    def __post_init__(self) -> None:
+        _keep_arrays(self, self.PARAMETERS)
 
     def infer(self, name: str, x: Signal) -> Signal:
         if self.reset_at == "guarded" and self.reset != "soft":
@@ -386,6 +395,9 @@ class IntNeuron(Node):
     PARAMETERS: ClassVar[tuple[str, ...]] = (
         "du", "dv", "theta", "bias_v", "bias_u", "v_sub", "v_init",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        _keep_arrays(self, self.PARAMETERS)
 
     def infer(self, name: str, x: Signal) -> Signal:
         if x.kind is Kind.ANALOG:

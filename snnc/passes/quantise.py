@@ -5,8 +5,10 @@ units per real unit: an integer state x means x / S. Its weights are
 
     w_int = step · round(S · g · w · s / (2^shift · step)),
 
-with s the real value of one unit of the layer's input, round to nearest even, and step the
-spacing of the chip's weights; everything else is rounded to the grid that the neuron holds.
+with s the real value of one unit of the layer's input and step the spacing of the chip's weights.
+With calibration data the rounding errors within a row are made to cancel on those data (see
+`round_weights`); without, weights are rounded to nearest even. Everything else is rounded to the
+grid that the neuron holds.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
 from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Node, Output
+from snnc.passes.calibrate import Statistics
 from snnc.passes.limits import Limits
+from snnc.passes.round_weights import round_to_grid
 
 A = NDArray[Any]
 
@@ -71,20 +75,21 @@ class _Synapse:
     node: Linear | Conv
     weight: A
     peak: int
+    moment: A | None
 
 
-def quantise(graph: Graph, limits: Limits, reached: Mapping[str, float] | None = None) -> Quantised:
+def quantise(graph: Graph, limits: Limits, statistics: Statistics | None = None) -> Quantised:
     """Quantises a float graph whose hops are in normal form (see `MergeHops`).
 
     Args:
         limits: the chip's number formats.
-        reached: by neuron, the largest |u| or |v| (real units) seen on calibration data; where
-            it is missing, the bound of one step's input and the threshold stand in.
+        statistics: of calibration data. Without them the bound of one step's input and the
+            threshold stand in for the range of the states, and weights are rounded to nearest.
 
     Raises:
         RefusedError: a node can't be said in these formats; names the limit and the remedy.
     """
-    state = _Quantiser(graph, limits, reached or {})
+    state = _Quantiser(graph, limits, statistics or Statistics())
     for name in graph.order:
         state.visit(name)
     nodes = {name: state.nodes[name] for name in graph.nodes}
@@ -94,8 +99,8 @@ def quantise(graph: Graph, limits: Limits, reached: Mapping[str, float] | None =
 class _Quantiser:
     """Walks the graph from inputs to outputs; `unit` is the real value of one unit of a signal."""
 
-    def __init__(self, graph: Graph, limits: Limits, reached: Mapping[str, float]) -> None:
-        self.graph, self.limits, self.reached = graph, limits, reached
+    def __init__(self, graph: Graph, limits: Limits, statistics: Statistics) -> None:
+        self.graph, self.limits, self.statistics = graph, limits, statistics
         self.nodes: dict[str, Node] = {}
         self.unit: dict[str, float] = {}
         self.peak: dict[str, int] = {}
@@ -145,7 +150,7 @@ class _Quantiser:
         node = _uniform(node)
         synapses = [self._synapse(name, node, s) for s in self.graph.sources(name)]
         bias = self._bias(name, node)
-        plan = _Plan(name, node, synapses, bias, self.limits, self.reached.get(name))
+        plan = _Plan(name, node, synapses, bias, self.limits, self.statistics.reached.get(name))
         for synapse, weight in zip(synapses, plan.weights, strict=True):
             self.nodes[synapse.name] = replace(synapse.node, weight=weight, bias=None)
         self.nodes[name] = plan.neuron
@@ -160,7 +165,8 @@ class _Quantiser:
             raise RefusedError(source, "feeds a neuron without weights", "run merge-hops first")
         gain = _per_output(name, node.g, self.graph.signals[name].shape, weighted)
         weight = weighted.weight.astype(np.float64) * gain * self.unit[source]
-        return _Synapse(source, weighted, weight, self.peak[source])
+        moment = self.statistics.moments.get(source)
+        return _Synapse(source, weighted, weight, self.peak[source], moment)
 
     def _bias(self, name: str, node: Neuron) -> tuple[A, A]:
         """Real biases into (u, v) per neuron: constants of the synapses and of the neuron."""
@@ -343,9 +349,14 @@ class _Plan:
         return unit
 
     def _weight(self, synapse: _Synapse) -> A:
-        step = self.limits.weight_step
-        rounded = np.rint(synapse.weight * (self.unit / step)) * step
-        return np.clip(rounded, self.limits.weight_min, self.limits.weight_max).astype(np.int16)
+        limits = self.limits
+        return round_to_grid(
+            synapse.weight * self.unit,
+            limits.weight_min,
+            limits.weight_max,
+            limits.weight_step,
+            synapse.moment,
+        )
 
     def _check_sums(self) -> None:
         total = sum(

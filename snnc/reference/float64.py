@@ -57,8 +57,8 @@ class FloatExecutor:
 
     def __init__(self, graph: Graph, inputs: Inputs, force: Mapping[str, A]) -> None:
         self.graph, self.force = graph, force
-        self.inputs = {name: np.asarray(inputs[name], np.float64) for name in graph.inputs}
         samples = sample_count(graph, inputs)
+        self.inputs = {name: np.asarray(inputs[name], np.float64) for name in graph.inputs}
         self.values: dict[str, A] = {}
         self.states = {
             name: NeuronState(node, (samples, *graph.signals[name].shape))

@@ -28,7 +28,7 @@ def apply(name: str, node: Node, x: A) -> A:
         case Conv():
             return _shifted(_biased(_convolve(name, node, x), node.bias), node.exp)
         case Pool():
-            total = sum(view for _, view in _taps(name, x, node.kernel, node.stride, node.padding))
+            total = sum(view for _, view in taps(name, x, node.kernel, node.stride, node.padding))
             return np.asarray(total) / node.window if node.mode == "avg" else np.asarray(total)
         case Flatten():
             rank = x.ndim - 1
@@ -63,9 +63,9 @@ def _convolve(name: str, node: Conv, x: A) -> A:
     for group in range(node.groups):
         channels = x[:, group * per_group : (group + 1) * per_group]
         rows = weight[group * share : (group + 1) * share]
-        taps = _taps(name, channels, node.kernel, node.stride, node.padding, node.dilation)
+        windows = taps(name, channels, node.kernel, node.stride, node.padding, node.dilation)
         total = sum(
-            np.einsum("oc,nc...->no...", rows[tap(k)], view, optimize=True) for k, view in taps
+            np.einsum("oc,nc...->no...", rows[tap(k)], view, optimize=True) for k, view in windows
         )
         parts.append(np.asarray(total))
     return np.concatenate(parts, axis=1)
@@ -76,7 +76,7 @@ def tap(index: tuple[Any, ...]) -> tuple[Any, ...]:
     return (slice(None), slice(None), *index)
 
 
-def _taps(
+def taps(
     name: str,
     x: A,
     kernel: tuple[int, ...],

@@ -1,1 +1,108 @@
-"""Loihi 1 and 2 through Lava."""
+"""Loihi 1 and 2: the chip's program, a numpy model of Lava's rules, and Lava itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar
+
+from snnc.errors import OptionError, ToolError
+from snnc.ir import Graph
+from snnc.passes.limits import Limits, read_limits
+from snnc.reference import Inputs, Ports, Trace
+from snnc.targets.base import Check, Emitted, Engine, Progress, Target
+from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child, run_lava
+from snnc.targets.loihi.lower import lower
+from snnc.targets.loihi.model import run_model
+from snnc.targets.loihi.net_file import net_bytes, net_hints, net_reasons
+from snnc.targets.loihi.program import Canonical, to_bytes
+
+CHECK_SECONDS = 60.0
+
+
+@cache
+def _limits(chip: str) -> Limits:
+    return read_limits(Path(__file__).with_name(f"{chip}.toml"))
+
+
+def run_loihi(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
+    """Stage `loihi`: our numpy model of Lava's fixed-point rules.
+
+    Raises:
+        RefusedError, InputError, OptionError: see `lower` and `run_model`.
+    """
+    return run_model(lower(graph, _limits("loihi2")), graph, inputs, record, progress)
+
+
+def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
+    """Stage `lava`: Lava's own processes under `Loihi2SimCfg(select_tag="fixed_pt")`.
+
+    Raises:
+        ToolError: Lava is missing, failed or ran into its time limit.
+        RefusedError, InputError, OptionError: see `lower` and `run_lava`.
+    """
+    require_lava()
+    return run_lava(lower(graph, _limits("loihi2")), graph, inputs, record, progress)
+
+
+class Loihi(Target):
+    """Intel's Loihi, as open software defines it: Lava's fixed-point process models."""
+
+    name: ClassVar[str] = "loihi"
+    summary: ClassVar[str] = "Intel Loihi 1 and 2: program, lava-dl .net file, Lava simulation"
+    chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
+
+    def limits(self, chip: str) -> Limits:
+        if chip not in self.chips:
+            raise OptionError("--chip", f"no chip {chip!r}", f"one of {', '.join(self.chips)}")
+        return _limits(chip)
+
+    def emit(self, graph: Graph, limits: Limits) -> Emitted:
+        program = lower(graph, limits)
+        files = {"program.npz": to_bytes(program)}
+        reasons = net_reasons(program)
+        if reasons:
+            report = [f"no .net file: {reason}" for reason in reasons]
+        else:
+            files["model.net"] = net_bytes(program)
+            report = net_hints(program)
+        populations = program.populations
+        programmed = [n for n, item in populations.items() if isinstance(item, Canonical)]
+        return Emitted(
+            files,
+            {name: populations[name].lag for name in graph.neurons},
+            (*program.notes, *report),
+            {
+                "chip": limits.chip,
+                "neuron_programs": programmed,
+                "net_file": not reasons,
+                "synapses": sum(synapse.count for synapse in program.synapses),
+            },
+        )
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        return {"loihi": run_loihi, "lava": run_in_lava}
+
+    def checks(self) -> list[Check]:
+        return [_check_h5py(), _check_lava()]
+
+
+def _check_h5py() -> Check:
+    return Check("h5py", True, f"{metadata.version('h5py')}: reads and writes .net files")
+
+
+def _check_lava() -> Check:
+    try:
+        require_lava()
+        found = json.loads(run_child([*WORKER, "--check"], CHECK_SECONDS).splitlines()[-1])
+    except ToolError as error:
+        return Check("Lava", False, error.cause, error.fix)
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    return Check("Lava", True, f"{versions}: stage lava works")
+
+
+__all__ = ["INSTALL", "Loihi", "lower", "run_in_lava", "run_loihi"]

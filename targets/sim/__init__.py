@@ -1,1 +1,69 @@
-"""The numpy simulator."""
+"""Target `sim`: integer graphs in numpy, many samples at once, exactly as S2 defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import as_file, files
+from typing import ClassVar
+
+from snnc.errors import OptionError, RefusedError
+from snnc.ir import Graph, Neuron, Node, Pool, Scale
+from snnc.passes.limits import Limits, read_limits
+from snnc.targets.base import Check, Emitted, Engine, Target
+from snnc.targets.sim.blas import single_threaded
+from snnc.targets.sim.engine import run
+from snnc.targets.sim.plan import cores
+
+
+@cache
+def _limits(chip: str) -> Limits:
+    with as_file(files("snnc.targets") / "loihi" / f"{chip}.toml") as path:
+        return read_limits(path)
+
+
+class Sim(Target):
+    """Runs the integer graph itself: no time of its own, no lag, the number formats of a chip."""
+
+    name: ClassVar[str] = "sim"
+    summary: ClassVar[str] = "fast exact simulation of the integer graph in numpy"
+    chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
+
+    def limits(self, chip: str) -> Limits:
+        if chip not in self.chips:
+            raise OptionError("--chip", f"no chip {chip!r}", f"one of {', '.join(self.chips)}")
+        return _limits(chip)
+
+    def emit(self, graph: Graph, limits: Limits) -> Emitted:
+        """The integer graph is the program: no files of the target's own, no lag.
+
+        Raises:
+            RefusedError: a node of real numbers.
+        """
+        for name, node in graph.nodes.items():
+            if _is_real(node):
+                raise RefusedError(
+                    name,
+                    f"a {type(node).__name__} of real numbers can't run on {self.name}",
+                    "quantise the graph first",
+                )
+        lag = dict.fromkeys(graph.neurons, 0)
+        return Emitted({}, lag, (), {"chip": limits.chip})
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        return {"sim": run}
+
+    def checks(self) -> list[Check]:
+        with single_threaded() as controlled:
+            detail = f"{cores()} threads"
+            if not controlled:
+                detail += "; the threads of this numpy's BLAS can't be set, large runs are slower"
+        return [Check("sim engine", True, detail)]
+
+
+def _is_real(node: Node) -> bool:
+    return isinstance(node, Neuron | Scale) or (isinstance(node, Pool) and node.mode == "avg")
+
+
+__all__ = ["Sim", "run"]

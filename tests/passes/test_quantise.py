@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import snnc.targets.loihi
 from snnc.errors import RefusedError
 from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Output, Pool
+from snnc.passes.calibrate import Statistics
 from snnc.passes.limits import read_limits
 from snnc.passes.quantise import quantise
 from snnc.reference import run_float, run_int
@@ -33,7 +34,7 @@ def chain(weight: np.ndarray, *, bias: np.ndarray | None = None, **neuron: Any) 
         "n": cell,
         "out": Output(),
     }
-    return Graph(nodes, (("in", "fc"), ("fc", "n"), ("n", "out"))).check()
+    return Graph.chain(nodes)
 
 
 def neuron_of(graph: Graph) -> IntNeuron:
@@ -138,7 +139,7 @@ def test_average_before_weights_is_a_sum_of_spikes() -> None:
 
 def test_calibration_leaves_room_for_what_was_reached() -> None:
     graph = chain(np.eye(3), a_v=0.9)
-    result = quantise(graph, LOIHI2, {"n": 1000.0})
+    result = quantise(graph, LOIHI2, Statistics({"n": 1000.0}))
     assert result.layers["n"].range >= 2000
     assert result.layers["n"].calibrated
 
@@ -168,7 +169,7 @@ def test_gain_that_differs_within_a_channel_is_refused() -> None:
         "n": Neuron(np.asarray(1.0), np.asarray(1.0), g=np.asarray([[[1.0, 2], [3, 4]]])),
         "out": Output(),
     }
-    graph = Graph(nodes, (("in", "conv"), ("conv", "n"), ("n", "out"))).check()
+    graph = Graph.chain(nodes)
     with pytest.raises(RefusedError, match="gain differs within a channel"):
         quantise(graph, LOIHI2)
 
@@ -191,4 +192,4 @@ def test_sums_beyond_32_bits_are_refused() -> None:
     graph = chain(np.ones((1, 4000)))
     wide = replace(graph.nodes["in"], kind=Kind.GRADED, bits=16)  # type: ignore[type-var]
     with pytest.raises(RefusedError, match="32 bits"):
-        quantise(graph.with_nodes({"in": wide}), LOIHI2, {"n": 1.0})
+        quantise(graph.with_nodes({"in": wide}), LOIHI2, Statistics({"n": 1.0}))

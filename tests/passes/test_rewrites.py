@@ -36,7 +36,7 @@ def test_shift_origin_keeps_every_spike(seed: int, v_reset: float, a_v: float, a
         reset_at=at,  # type: ignore[arg-type]
     )
     nodes = {"in": Input((4,)), "fc": Linear(rng.normal(size=(3, 4))), "n": node, "out": Output()}
-    graph = Graph(nodes, (("in", "fc"), ("fc", "n"), ("n", "out"))).check()
+    graph = Graph.chain(nodes)
     shifted = ShiftOrigin().run(graph).check()
     x = {"in": rng.normal(size=(2, 40, 4))}
     before, after = (run_float(g, x, {"n": ("h",)}) for g in (graph, shifted))
@@ -77,7 +77,7 @@ def test_distribute_copies_weights_and_keeps_the_sum() -> None:
 def test_readout_holds_a_current_exactly() -> None:
     rng = np.random.default_rng(5)
     nodes = {"in": Input((4,)), "fc": Linear(rng.normal(size=(3, 4)), np.ones(3)), "out": Output()}
-    graph = Graph(nodes, (("in", "fc"), ("fc", "out"))).check()
+    graph = Graph.chain(nodes)
     result = AddReadouts().run(graph).check()
     assert "out.readout" in result.nodes
     x = {"in": rng.normal(size=(2, 6, 4))}

@@ -1,0 +1,1 @@
+"""The 8×8 digits networks."""

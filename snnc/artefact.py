@@ -1,0 +1,199 @@
+"""The artefact: one folder with the graphs, the numbers, what was assumed, and checksums.
+
+    manifest.json   schema, target, chip, encoding, steps, dt, quantisation, lag, limits with
+                    sources, notes, and the SHA-256 of every other file
+    float.npz       S1
+    integer.npz     S2
+    example.npz     samples and the framework's own spikes for them (S0), if the model had any
+    <target>/…      what the target wrote
+
+The same model and options give the same bytes: no clock times, no paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snnc.encoding import SCHEMES, Encoding
+from snnc.errors import ArtefactError, SnncError
+from snnc.frontends.model import Example, pack_spikes, unpack_spikes
+from snnc.ir import Graph
+from snnc.ir.files import npz_bytes, read_graph, read_npz, to_bytes
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A compiled network.
+
+    Attributes:
+        manifest: what `manifest.json` holds, without the checksums.
+        float_graph: S1 behind the encoder; None where the source was integers already (.net).
+        int_graph: S2.
+        encoding: what turns samples into its inputs.
+        example: samples with the framework's own spikes, if the model came with them.
+        files: bytes by path of what the target wrote.
+        origin: where it was read from, for errors.
+    """
+
+    manifest: Mapping[str, Any]
+    float_graph: Graph | None
+    int_graph: Graph
+    encoding: Encoding
+    example: Example | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    origin: str = "artefact"
+
+    def save(self, path: str | Path, force: bool = False) -> Path:
+        """Writes the folder; it appears whole or not at all.
+
+        Raises:
+            ArtefactError: the folder exists and `force` is off, or it can't be written.
+        """
+        folder = Path(path)
+        if folder.exists() and not force:
+            raise ArtefactError(str(folder), "exists already", "choose another folder or --force")
+        if folder.exists() and not (folder / MANIFEST).is_file():
+            raise ArtefactError(
+                str(folder), "is not an artefact of snnc, so it is not replaced", "choose another"
+            )
+        try:
+            _write_folder(folder, self._contents())
+        except OSError as error:
+            raise ArtefactError(
+                str(folder), f"can't be written ({error.strerror or error})", "free some space"
+            ) from error
+        return folder
+
+    def _contents(self) -> dict[str, bytes]:
+        contents = {
+            "integer.npz": to_bytes(self.int_graph),
+            **{f"{self.manifest['target']}/{name}": data for name, data in self.files.items()},
+        }
+        if self.float_graph is not None:
+            contents["float.npz"] = to_bytes(self.float_graph)
+        if self.example is not None:
+            contents["example.npz"] = npz_bytes(_example_arrays(self.example))
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
+        manifest = {"schema": SCHEMA, **self.manifest, "files": sums}
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        return {**contents, MANIFEST: text.encode()}
+
+
+def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        built = staging / "new"
+        for name, data in contents.items():
+            file = built / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        if folder.exists():
+            os.rename(folder, staging / "old")
+        try:
+            os.rename(built, folder)
+        except OSError:
+            if (staging / "old").exists():
+                os.rename(staging / "old", folder)
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def load(path: str | Path) -> Artefact:
+    """Reads an artefact after checking its schema and checksums.
+
+    Raises:
+        ArtefactError: missing, incomplete, altered, or of another schema.
+    """
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    sums = manifest.pop("files")
+    contents = {name: _checked(folder, name, digest) for name, digest in sums.items()}
+    try:
+        example = None
+        if "example.npz" in contents:
+            example = _read_example(folder / "example.npz")
+        prefix = f"{manifest['target']}/"
+        stored = manifest["encoding"]
+        if stored["scheme"] not in SCHEMES:
+            raise ArtefactError(str(folder), f"unknown encoding {stored['scheme']!r}")
+        encoding = Encoding(stored["scheme"], stored["steps"], stored["seed"])
+        return Artefact(
+            manifest,
+            read_graph(folder / "float.npz") if "float.npz" in contents else None,
+            read_graph(folder / "integer.npz"),
+            encoding,
+            example,
+            {n.removeprefix(prefix): d for n, d in contents.items() if n.startswith(prefix)},
+            str(folder),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(
+            str(folder), f"its manifest is incomplete ({error})", "compile again"
+        ) from error
+    except SnncError as error:
+        raise ArtefactError(str(folder), str(error), "compile again") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    if not file.is_file():
+        raise ArtefactError(str(folder), f"has no {MANIFEST}", "compile a model with -o first")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        schema, sums = manifest["schema"], manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtefactError(str(file), f"is not readable ({error})", "compile again") from error
+    if schema != SCHEMA:
+        raise ArtefactError(
+            str(file), f"artefact schema {schema}, this snnc reads {SCHEMA}", "compile again"
+        )
+    if not isinstance(sums, dict) or "integer.npz" not in sums:
+        raise ArtefactError(str(file), "lists no graph", "compile again")
+    return dict(manifest)
+
+
+def _checked(folder: Path, name: str, digest: str) -> bytes:
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ArtefactError(str(folder), f"names a file outside of it ({name})", "compile again")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ArtefactError(str(file), "is missing", "compile again") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ArtefactError(
+            str(file), "differs from its checksum: it was changed or cut short", "compile again"
+        )
+    return data
+
+
+def _example_arrays(example: Example) -> dict[str, Any]:
+    arrays: dict[str, Any] = {f"input/{k}": v for k, v in example.inputs.items()}
+    for name, spikes in example.spikes.items():
+        arrays |= {f"{part}/{name}": value for part, value in pack_spikes(spikes).items()}
+    return {**arrays, **{f"output/{k}": v for k, v in example.outputs.items()}}
+
+
+def _read_example(path: Path) -> Example:
+    groups: dict[str, dict[str, Any]] = {"input": {}, "bits": {}, "shape": {}, "output": {}}
+    for key, value in read_npz(path).items():
+        group, _, name = key.partition("/")
+        groups[group][name] = value
+    spikes = {
+        name: unpack_spikes({"bits": bits, "shape": groups["shape"][name]})
+        for name, bits in groups["bits"].items()
+    }
+    return Example(groups["input"], spikes, groups["output"])

@@ -1,0 +1,69 @@
+"""`snnc compile`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snnc.cli.common import (
+    guarded,
+    make_source_options,
+    out,
+    print_json,
+    progress_bar,
+    source_options,
+)
+from snnc.compiler import Options, compile_model
+from snnc.encoding import SCHEMES
+from snnc.frontends.load import load_source
+from snnc.report.tables import compiled_table
+from snnc.samples import read_samples, split_labels
+
+
+@click.command("compile")
+@click.argument("model")
+@click.option("--target", default="loihi", show_default=True, help="See `snnc targets`.")
+@click.option("--chip", help="Chip of the target; the target's default without it.")
+@click.option("-o", "--output", required=True, help="Folder of the artefact.")
+@click.option("--force", is_flag=True, help="Replace an existing artefact.")
+@click.option("--encoding", type=click.Choice(SCHEMES), help="How samples become spikes.")
+@click.option("--steps", type=click.IntRange(1), help="Steps T per sample.")
+@click.option("--calibrate", help="Samples (.npz/.npy) that choose the scales.")
+@click.option("--input-bits", type=click.IntRange(1, 24), default=8, show_default=True,
+              help="Largest width of directly encoded inputs.")  # fmt: skip
+@click.option("--input-range", type=float, nargs=2, help="Lowest and highest input value.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the rate encoder.")
+@source_options
+@guarded
+def compile_command(
+    model: str,
+    target: str,
+    chip: str | None,
+    output: str,
+    force: bool,
+    encoding: str | None,
+    steps: int | None,
+    calibrate: str | None,
+    input_bits: int,
+    input_range: tuple[float, float] | None,
+    seed: int,
+    weights: str | None,
+    example: str | None,
+    time_axis: int | None,
+    as_json: bool,
+    **nir: Any,
+) -> None:
+    """Compile MODEL (.pt, .nir, .net or package.module:factory) into an artefact folder."""
+    sources = make_source_options(steps, weights, example, time_axis, **nir)
+    loaded = load_source(model, sources)
+    options = Options(target, chip, encoding, steps, input_bits, input_range, seed)  # type: ignore[arg-type]
+    data = None if calibrate is None else split_labels(read_samples(calibrate))[0]
+    with progress_bar("calibrating", as_json) as advance:
+        artefact = compile_model(loaded, options, data, advance)
+    artefact.save(output, force)
+    if as_json:
+        print_json({"artefact": output, **artefact.manifest})
+        return
+    out.print(compiled_table(artefact))
+    out.print(f"wrote {output}")

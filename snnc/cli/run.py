@@ -1,0 +1,121 @@
+"""`snnc run`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from snnc.artefact import load
+from snnc.cli.common import guarded, out, print_json, progress_bar
+from snnc.errors import InputError, OptionError
+from snnc.ir import Graph
+from snnc.ir.files import npz_bytes
+from snnc.reference import Ports, Trace
+from snnc.samples import batches, read_samples, split_labels
+from snnc.verify import BATCH, check_inputs, run_stage
+
+
+@click.command("run")
+@click.argument("artefact")
+@click.option("--input", "input_file", required=True, help="Samples (.npz/.npy).")
+@click.option("-o", "--output", required=True, help="Where the outputs go (.npz).")
+@click.option("--stage", default="sim", show_default=True, help="s1, s2, sim, loihi or lava.")
+@click.option("--record", multiple=True, help="`all`, or LAYER:u,v,s; may be repeated.")
+@guarded
+def run_command(
+    artefact: str, input_file: str, output: str, stage: str, record: tuple[str, ...], as_json: bool
+) -> None:
+    """Run a stage of ARTEFACT on samples and write its outputs.
+
+    The output file holds one array per output, and LAYER/s, LAYER/u, LAYER/v for what --record
+    names: states as the integers that they are (real numbers at stage s1).
+    """
+    compiled = load(artefact)
+    samples, labels = split_labels(read_samples(input_file))
+    checked = check_inputs(compiled, samples)
+    ports = _ports(compiled.int_graph, record)
+    traces: list[Trace] = []
+    count = len(next(iter(checked.values())))
+    size = count if stage == "lava" else max(BATCH, 256 if not ports else BATCH)
+    with progress_bar(f"running {stage}", as_json) as advance:
+        for first, part in batches(checked, size):
+            traces.append(run_stage(compiled, stage, part, ports, first))
+            advance(min(first + size, count), count)
+    arrays = _joined(traces)
+    _write(Path(output), arrays)
+    summary = _summary(stage, count, arrays, traces, labels)
+    if as_json:
+        print_json(summary)
+        return
+    accuracy = f", accuracy {summary['accuracy']:.2%}" if "accuracy" in summary else ""
+    out.print(f"ran {count} samples on {stage}{accuracy}")
+    events = {k: v for k, v in summary["events"].items() if v}
+    if events:
+        out.print(f"overflow events: {events}; calibrate with data that cover these samples")
+    out.print(f"wrote {output}: {', '.join(arrays)}")
+
+
+def _ports(graph: Graph, record: tuple[str, ...]) -> Ports:
+    ports: dict[str, tuple[str, ...]] = {}
+    for item in record:
+        if item == "all":
+            ports.update(dict.fromkeys(graph.neurons, ("s", "u", "v")))
+            continue
+        layer, _, wanted = item.partition(":")
+        chosen = tuple(wanted.split(",")) if wanted else ("s",)
+        if layer not in graph.neurons or not set(chosen) <= {"s", "u", "v"}:
+            raise OptionError(
+                "--record",
+                f"{item!r} names no layer and ports",
+                f"LAYER:u,v,s with LAYER one of {', '.join(graph.neurons)}",
+            )
+        ports[layer] = chosen
+    return ports
+
+
+def _joined(traces: list[Trace]) -> dict[str, Any]:
+    arrays = {
+        name: np.concatenate([trace.outputs[name] for trace in traces])
+        for name in traces[0].outputs
+    }
+    for name, port in traces[0].records:
+        parts = [trace.records[name, port] for trace in traces]
+        arrays[f"{name}/{port}"] = np.concatenate(parts)
+    return arrays
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(npz_bytes(arrays))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(str(path), f"can't be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _summary(
+    stage: str, count: int, arrays: dict[str, Any], traces: list[Trace], labels: Any
+) -> dict[str, Any]:
+    events: dict[str, int] = {}
+    for trace in traces:
+        for counts in trace.events.values():
+            for event, number in counts.items():
+                events[event] = events.get(event, 0) + number
+    summary: dict[str, Any] = {
+        "stage": stage,
+        "samples": count,
+        "arrays": {name: list(value.shape) for name, value in arrays.items()},
+        "events": events,
+    }
+    if labels is not None:
+        first = next(iter(traces[0].outputs))
+        output = arrays[first]
+        scores = output.reshape(len(output), -1, output.shape[-1]).sum(1)
+        summary["accuracy"] = float(np.mean(scores.argmax(1) == labels))
+    return summary

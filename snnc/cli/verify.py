@@ -1,0 +1,51 @@
+"""`snnc verify`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from snnc.artefact import load
+from snnc.cli.common import guarded, out, print_json, progress_bar
+from snnc.report.tables import verify_tables
+from snnc.samples import read_samples, split_labels
+from snnc.verify import SLOW_SAMPLES, verify
+
+
+@click.command("verify")
+@click.argument("artefact")
+@click.option("--input", "input_file", help="Samples (.npz/.npy); the model's own example if none.")
+@click.option(
+    "--stages", help="Comma-separated: s0,s1,s2,sim,loihi,lava; all that can run if none."
+)
+@click.option("--lava-samples", type=click.IntRange(1), default=SLOW_SAMPLES, show_default=True,
+              help="How many of the samples go through Lava.")  # fmt: skip
+@guarded
+def verify_command(
+    artefact: str, input_file: str | None, stages: str | None, lava_samples: int, as_json: bool
+) -> None:
+    """Compare the stages of ARTEFACT pair by pair; exit 1 if a pair that must be exact is not.
+
+    An array `labels` in the input file adds accuracies.
+    """
+    compiled = load(artefact)
+    samples, labels = (None, None)
+    if input_file is not None:
+        samples, labels = split_labels(read_samples(input_file))
+    chosen = None if stages is None else [stage.strip().lower() for stage in stages.split(",")]
+    with progress_bar("verifying", as_json) as advance:
+        report = verify(
+            compiled,
+            samples,
+            chosen,
+            labels,
+            slow_samples=lava_samples,
+            progress=lambda _stage, done, total: advance(done, total),
+        )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        for table in verify_tables(report):
+            out.print(table)
+    sys.exit(0 if report.ok else 1)

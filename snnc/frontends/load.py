@@ -1,0 +1,70 @@
+"""Opens any source of models by its name: `.pt`, `.nir`, `.net`, or `package.module:factory`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnc.errors import ModelFileError, OptionError
+from snnc.frontends.model import Model
+from snnc.frontends.nir import NirOptions, read_nir
+
+_FACTORY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a source may need besides its name.
+
+    Attributes:
+        nir: what a plain `.nir` file doesn't say.
+        weights: state dict for a factory.
+        example: input arrays for a factory, by name or one array.
+        steps, time_axis: how a factory's module is stepped, see `snnc.export`.
+    """
+
+    nir: NirOptions
+    weights: str | None = None
+    example: Mapping[str, Any] | Any | None = None
+    steps: int | None = None
+    time_axis: int | None = None
+
+
+def load_source(source: str, options: SourceOptions) -> Model:
+    """Reads a model.
+
+    Raises:
+        ModelFileError: no such file, or a kind that is not known.
+        TraceError, GraphError: what the source's own frontend raises.
+    """
+    if _FACTORY.match(source) and not Path(source).exists():
+        from snnc.frontends.factory import load_factory
+
+        return load_factory(source, options)
+    if options.weights is not None:
+        raise OptionError("--weights", "goes with package.module:factory only")
+    path = Path(source)
+    if not path.is_file():
+        raise ModelFileError(
+            source, "no such file", "give a .pt, .nir or .net file, or package.module:factory"
+        )
+    match path.suffix:
+        case ".pt" | ".pth":
+            from snnc.frontends.model_file import load_model
+
+            return load_model(path)
+        case ".nir":
+            return Model(read_nir(path, options.nir), source={"nir": path.suffix})
+        case ".net":
+            from snnc.frontends.net import read_net
+
+            return Model(read_net(path), source={"lava-dl": path.suffix})
+        case suffix:
+            raise ModelFileError(
+                source,
+                f"unknown kind of model file {suffix!r}",
+                "give a .pt, .nir or .net file, or package.module:factory",
+            )

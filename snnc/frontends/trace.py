@@ -1,0 +1,391 @@
+"""Tracing a torch module into a float graph (S1), by running it once on an example.
+
+The module's own forward runs in the caller's process. Every tensor that depends on the input
+carries a `Value`: its node, its steps, its axes. Every function of torch that touches such a tensor
+has a rule or raises, so nothing is left out unseen; a loop over T steps visits the same nodes T
+times instead of making T copies.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snnc.errors import InputError, OptionError, SnncError, TraceError
+from snnc.frontends.model import Example, Model
+from snnc.frontends.neurons import to_numpy
+from snnc.frontends.tracer import Tracer, is_library, neuron_adapter
+from snnc.frontends.values import Axes, Value, feature_axes, joined
+from snnc.ir import Graph, Kind, Node, Output, Rate
+from snnc.ir.ops import Reduce
+from snnc.reference.agreement import check_agreement
+
+InputKind = Literal["analog", "spike", "graded"]
+ExampleInput = Tensor | tuple[Tensor, ...]
+
+
+def trace(
+    module: nn.Module,
+    example_input: ExampleInput,
+    *,
+    steps: int | None = None,
+    time_axis: int | None = None,
+    input_kind: InputKind = "analog",
+) -> Model:
+    """The float graph of a module, and its own spikes for the example.
+
+    Args:
+        module: runs in evaluation mode, from freshly reset neurons; it is left as it was.
+        example_input: a batch, (batch, …), with time at `time_axis` if it is a sequence. A tuple
+            gives the module several arguments.
+        steps: number of steps, for a module whose forward is one step of a static input.
+        time_axis: axis of the steps in the example. 0 is assumed for SpikingJelly's multi-step
+            mode if neither `steps` nor `time_axis` is given.
+        input_kind: what the inputs are: real numbers, 0/1 spikes or integers.
+
+    Raises:
+        TraceError: something that can't become a graph, with its place in the source.
+        InputError: the example doesn't fit `input_kind`.
+        GraphError: NaN or infinite weights.
+    """
+    model = _traced(module, example_input, steps, time_axis, input_kind)
+    check_agreement(model.graph, model.example or Example())
+    return model
+
+
+def run_module(
+    module: nn.Module,
+    inputs: ExampleInput,
+    *,
+    steps: int | None = None,
+    time_axis: int | None = None,
+    input_kind: InputKind = "analog",
+) -> Example:
+    """What the module itself does with `inputs` (stage S0), by the node names of `trace`.
+
+    Args and errors are those of `trace`.
+    """
+    return _traced(module, inputs, steps, time_axis, input_kind).example or Example()
+
+
+def _traced(
+    module: nn.Module,
+    example_input: ExampleInput,
+    steps: int | None,
+    time_axis: int | None,
+    input_kind: InputKind,
+) -> Model:
+    inputs = _checked_inputs(example_input, steps, input_kind)
+    with _left_as_found(module):
+        run = Run(module, inputs, steps, time_axis, input_kind)
+        if run.time_axis is None:
+            return run.once_then_repeat()
+        try:
+            return run.once()
+        except TraceError:
+            if not run.may_be_single_step:
+                raise
+    with _left_as_found(module):
+        return Run(module, inputs, steps, time_axis, input_kind).step_by_step()
+
+
+def _checked_inputs(
+    example_input: ExampleInput, steps: int | None, input_kind: InputKind
+) -> tuple[Tensor, ...]:
+    inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+    if not inputs or not all(isinstance(x, Tensor) for x in inputs):
+        raise InputError("example_input", "is not a tensor", "pass a batch as a torch tensor")
+    if steps is not None and steps < 1:
+        raise OptionError("steps", f"{steps} steps", "give at least 1")
+    if input_kind not in ("analog", "spike", "graded"):
+        raise OptionError("input_kind", f"{input_kind!r}", "use analog, spike or graded")
+    for x in inputs:
+        if x.dim() < 2 or 0 in x.shape:
+            raise InputError(
+                "example_input", f"has shape {tuple(x.shape)}", "give it a batch axis: (batch, …)"
+            )
+        if input_kind == "spike" and not bool(((x == 0) | (x == 1)).all()):
+            raise InputError("example_input", "has other values than 0 and 1", "use kind analog")
+        if input_kind == "graded" and not bool((x == x.round()).all()):
+            raise InputError("example_input", "has values that are no integers", "use kind analog")
+    return tuple(x.detach() for x in inputs)
+
+
+@contextmanager
+def _left_as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode; puts every attribute, buffer and flag of all submodules back afterwards."""
+    nested = ("_buffers", "_parameters", "_modules", "_memories")
+    saved = [
+        (m, dict(vars(m)), {key: dict(vars(m)[key]) for key in nested if key in vars(m)})
+        for m in module.modules()
+    ]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for m, attributes, inner in saved:
+            vars(m).clear()
+            vars(m).update(attributes)
+            for key, values in inner.items():
+                vars(m)[key].clear()
+                vars(m)[key].update(values)
+
+
+class Run:
+    """One trace: the inputs with their meaning, the calls of the module, and the model."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: tuple[Tensor, ...],
+        steps: int | None,
+        time_axis: int | None,
+        input_kind: InputKind,
+    ) -> None:
+        self.module, self.asked_steps, self.kind = module, steps, Kind(input_kind)
+        probe = [neuron_adapter(m, "") for m in module.modules()]
+        self.multi_step = any(a is not None and a.multi_step for a in probe)
+        if time_axis is None and steps is None and self.multi_step:
+            time_axis = 0
+        self.time_axis = time_axis
+        self.inputs = [x if time_axis is None else self._time_first(x) for x in inputs]
+        lead = 0 if time_axis is None else 1
+        batches = {x.shape[lead] for x in self.inputs}
+        if len(batches) != 1:
+            raise InputError("example_input", f"batches of different sizes {sorted(batches)}")
+        self.batch = batches.pop()
+        self.tracer = Tracer(module, self.batch)
+        rate = Rate.SAMPLE if time_axis is None else Rate.STEP
+        many = len(self.inputs) > 1
+        self.names = [
+            self.tracer.add_input(
+                f"input_{i}" if many else "input", tuple(x.shape[lead + 1 :]), self.kind, rate
+            )
+            for i, x in enumerate(self.inputs)
+        ]
+
+    def _time_first(self, x: Tensor) -> Tensor:
+        assert self.time_axis is not None
+        if not -x.dim() <= self.time_axis < x.dim() or x.dim() < 3:
+            raise OptionError(
+                "time_axis",
+                f"axis {self.time_axis} of an example of shape {tuple(x.shape)}",
+                "a sequence has the axes (step, batch, …) or (batch, step, …)",
+            )
+        return x.movedim(self.time_axis, 0)
+
+    @property
+    def may_be_single_step(self) -> bool:
+        """Whether a failed run of the whole sequence failed because forward takes one step."""
+        tracer = self.tracer
+        return not self.multi_step and not tracer.sites and tracer.failed_on_sequence
+
+    def once_then_repeat(self) -> Model:
+        """A static input: forward loops over the steps itself, or is called until `steps`."""
+        arguments = []
+        for name, x in zip(self.names, self.inputs, strict=True):
+            self.tracer.track(x, Value(name, ("B", *feature_axes(x.dim() - 1))))
+            arguments.append(x)
+        results = [self._call(arguments)]
+        if not self.tracer.sites:
+            raise TraceError(
+                type(self.module).__name__,
+                "no spiking neuron was called",
+                "trace a spiking network",
+            )
+        taken = {site.steps for site in self.tracer.sites.values()}
+        single = taken == {1}
+        if single and self.asked_steps is None:
+            raise TraceError(
+                type(self.module).__name__,
+                "its forward is one step, and nothing says how many to run",
+                "pass steps=T for a static input, or time_axis=k for a sequence",
+            )
+        if single:
+            results += [self._call(arguments) for _ in range((self.asked_steps or 1) - 1)]
+        return self._model(results)
+
+    def once(self) -> Model:
+        """A sequence as a whole: forward loops over it, or is in multi-step mode."""
+        arguments = []
+        for name, x in zip(self.names, self.inputs, strict=True):
+            axes: Axes = ("T", "B", *feature_axes(x.dim() - 2))
+            value = Value(name, axes, "steps", stop=x.shape[0])
+            assert self.time_axis is not None
+            moved = x.movedim(0, self.time_axis)
+            order = list(axes[1:])
+            order.insert(self.time_axis % x.dim(), "T")
+            self.tracer.track(moved, value.with_axes(order))
+            arguments.append(moved)
+        return self._model([self._call(arguments)])
+
+    def step_by_step(self) -> Model:
+        """A sequence, one call of the module per step."""
+        results = []
+        for t in range(self.inputs[0].shape[0]):
+            arguments = []
+            for name, x in zip(self.names, self.inputs, strict=True):
+                axes: Axes = ("B", *feature_axes(x.dim() - 2))
+                arguments.append(x[t])
+                self.tracer.track(arguments[-1], Value(name, axes, "steps", start=t, stop=t + 1))
+            results.append(self._call(arguments))
+        return self._model(results)
+
+    def _call(self, arguments: Sequence[Tensor]) -> Any:
+        try:
+            with self.tracer:
+                return self.module(*arguments)
+        except SnncError:
+            raise
+        except Exception as error:
+            place = _line_of(error)
+            self.tracer.failed_on_sequence = True
+            raise TraceError(
+                type(self.module).__name__,
+                f"its own forward fails on the example: {type(error).__name__}: {error}"
+                + (f" [{place}]" if place else ""),
+                "give an example that the module takes; pass steps= or time_axis= for one step",
+            ) from error
+
+    def _model(self, results: Sequence[Any]) -> Model:
+        tracer = self.tracer
+        steps = self._step_count()
+        outputs: dict[str, NDArray[Any]] = {}
+        leaves = [list(_leaves(result)) for result in results]
+        for same in zip(*leaves, strict=True):
+            name, array = self._output(same[0][0], [t for _, t in same], steps)
+            outputs[name] = array
+        if not outputs:
+            raise TraceError(type(self.module).__name__, "returns no tensor", "return the spikes")
+        spikes = {
+            site.node: to_numpy(torch.stack(site.spikes, 1).to(torch.uint8))
+            for site in tracer.sites.values()
+        }
+        nodes = {name: _own(node) for name, node in tracer.nodes.items()}
+        graph = _pruned(Graph(nodes, tuple(tracer.edges), steps), set(self.names)).check()
+        inputs = {
+            name: to_numpy(x if self.time_axis is None else x.transpose(0, 1)).copy()
+            for name, x in zip(self.names, self.inputs, strict=True)
+        }
+        kept = {name: spikes[name] for name in graph.neurons}
+        return Model(graph, Example(inputs, kept, outputs), _source())
+
+    def _step_count(self) -> int:
+        sites = self.tracer.sites.values()
+        taken = {site.node: site.steps for site in sites}
+        if self.time_axis is not None:
+            taken["the example"] = self.inputs[0].shape[0]
+        if self.asked_steps is not None:
+            taken["steps="] = self.asked_steps
+        if not sites or len(set(taken.values())) != 1:
+            raise TraceError(
+                type(self.module).__name__,
+                "its neurons take different numbers of steps: "
+                + (", ".join(f"{name} {count}" for name, count in taken.items()) or "none"),
+                "call every neuron once per step",
+            )
+        return next(iter(taken.values()))
+
+    def _output(
+        self, label: str, tensors: Sequence[Tensor], steps: int
+    ) -> tuple[str, NDArray[Any]]:
+        tracer = self.tracer
+        wanted = f"output_{label}" if label[:1].isdigit() else label or "output"
+        values = [tracer.values[id(x)][1] for x in tensors if tracer.is_tracked(x)]
+        if len(values) < len(tensors):
+            raise TraceError(
+                wanted, "is returned but doesn't depend on the input", "return network values only"
+            )
+        value, tensor = values[0], tensors[0]
+        if len(values) > 1:
+            whole = joined(values)
+            if whole is None or whole.has_time_axis:
+                raise TraceError(wanted, "is not one step of one layer", "return one step per call")
+            value, tensor = whole.with_axis(0, "T"), torch.stack(list(tensors))
+        reduce = self._reduction(wanted, value, steps)
+        name = tracer.add(wanted, Output(value.port, reduce), value.node)
+        return name, _sample_first(tensor, value)
+
+    def _reduction(self, name: str, value: Value, steps: int) -> Reduce:
+        cause = ""
+        if any(axis in ("TB", "BT") for axis in value.axes):
+            cause = "merges time and batch"
+        elif value.time == "static":
+            return "none" if "T" in value.axes else "last"
+        elif value.time == "total" and (value.start, value.stop) == (0, steps):
+            if value.divisor in (1, steps):
+                return "sum" if value.divisor == 1 else "mean"
+            cause = f"is a sum over {steps} steps divided by {value.divisor:g}"
+        elif value.has_time_axis and (value.start, value.stop) == (0, steps):
+            return "none"
+        elif value.time == "steps" and not value.has_time_axis and value.stop == steps:
+            return "last"
+        raise TraceError(
+            name,
+            cause or f"holds the steps {value.start}..{value.stop - 1} of {steps}",
+            "return all steps, the last one, or their sum or mean",
+        )
+
+
+def _source() -> dict[str, str]:
+    names = [n for n in ("torch", "snntorch", "spikingjelly") if n in sys.modules]
+    return {name: version(name) for name in names}
+
+
+def _sample_first(tensor: Tensor, value: Value) -> NDArray[Any]:
+    """(sample, step, …) or (sample, …)."""
+    order = [value.axes.index("B"), *(i for i, a in enumerate(value.axes) if a == "T")]
+    order += [i for i, a in enumerate(value.axes) if a == "F"]
+    return to_numpy(tensor.permute(order)).copy()
+
+
+def _pruned(graph: Graph, inputs: set[str]) -> Graph:
+    """The graph without nodes that lead to no output."""
+    alive: set[str] = set(graph.outputs) | inputs
+    waiting = list(graph.outputs)
+    while waiting:
+        for source in graph.sources(waiting.pop()):
+            if source not in alive:
+                alive.add(source)
+                waiting.append(source)
+    nodes = {name: node for name, node in graph.nodes.items() if name in alive}
+    return replace(graph, nodes=nodes, edges=tuple(e for e in graph.edges if set(e) <= alive))
+
+
+def _own(node: Node) -> Node:
+    """A node whose arrays no longer share memory with the module."""
+    arrays = {
+        item.name: value.copy()
+        for item in fields(node)
+        if isinstance(value := getattr(node, item.name), np.ndarray)
+    }
+    return replace(node, **arrays)
+
+
+def _leaves(result: Any) -> Iterator[tuple[str, Tensor]]:
+    """(label, tensor) of a returned tensor, tuple, list or dict; nested labels join with '_'."""
+    if isinstance(result, Tensor):
+        yield "", result
+    elif isinstance(result, Mapping):
+        for key, item in result.items():
+            yield from ((f"{key}_{sub}" if sub else str(key), t) for sub, t in _leaves(item))
+    elif isinstance(result, list | tuple):
+        for i, item in enumerate(result):
+            yield from ((f"{i}_{sub}" if sub else str(i), t) for sub, t in _leaves(item))
+
+
+def _line_of(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not is_library(f.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""

@@ -1,0 +1,140 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from snnc.artefact import Artefact
+from snnc.passes.limits import Limits
+from snnc.targets.base import Check, Target
+from snnc.verify import PairResult, Report
+
+STAGES = {
+    "s0": "S0 framework",
+    "s1": "S1 float",
+    "s2": "S2 integer",
+    "sim": "S4 sim",
+    "loihi": "S4 loihi model",
+    "lava": "S4 Lava",
+}
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def compiled_table(artefact: Artefact) -> RenderableType:
+    """Layer by layer: shape, bits, scale errors, head room, lag; then what a user must know."""
+    manifest = artefact.manifest
+    table = _table(
+        f"{manifest['target']} ({manifest['chip']}), T = {manifest['steps']}",
+        "layer", "neurons", "weight bits", "weight error", "decay error", "θ error",
+        "states reach", "lag",
+    )  # fmt: skip
+    for name, layer in manifest["layers"].items():
+        scale = layer.get("quantisation")
+        shape = "×".join(map(str, layer["shape"]))
+        if scale is None:
+            table.add_row(name, shape, "", "", "", "", "", str(layer["lag"]))
+            continue
+        table.add_row(
+            name,
+            shape,
+            str(scale["weight_bits"]),
+            f"{scale['weight_error']:.3%}",
+            f"{scale['decay_error']:.1e}",
+            f"{scale['theta_error']:.3%}",
+            f"{scale['reached'] / scale['range']:.1%}"
+            + ("" if scale["calibrated"] else " (bound)"),
+            str(layer["lag"]),
+        )
+    lines = [Text(f"· {line}") for line in (*manifest["notes"], *manifest["report"])]
+    return Group(table, *lines)
+
+
+def verify_tables(report: Report) -> list[RenderableType]:
+    """One table of pairs, one of stages, and the first difference of each pair."""
+    pairs = _table("agreement", "pair", "samples", "compared", "differing", "verdict")
+    for pair in report.pairs:
+        compared = sum(layer.compared for layer in pair.layers.values())
+        pairs.add_row(
+            f"{STAGES.get(pair.first, pair.first)} – {STAGES.get(pair.second, pair.second)}",
+            str(pair.samples),
+            f"{compared:,}",
+            _differing(pair, compared),
+            _verdict(pair),
+        )
+    stages = _table("stages", "stage", "samples", "accuracy", "wraps", "clips", "disputed")
+    for stage, samples in report.samples.items():
+        events = report.events.get(stage, {})
+        stages.add_row(
+            STAGES.get(stage, stage),
+            str(samples),
+            f"{report.accuracy[stage]:.2%}" if stage in report.accuracy else "",
+            *(str(events[key]) if key in events else "" for key in ("wrap", "clip", "disputed")),
+        )
+    return [pairs, *_differences(report.pairs), stages]
+
+
+def _differing(pair: PairResult, compared: int) -> str:
+    if pair.kind == "ties":
+        ties = sum(layer.ties for layer in pair.layers.values())
+        return f"{pair.differing} (+{ties} ties)"
+    return f"{pair.differing:,} ({pair.differing / max(compared, 1):.3%})"
+
+
+def _verdict(pair: PairResult) -> Text:
+    if pair.kind == "quantised":
+        return Text("quantised", style="yellow" if pair.differing else "green")
+    return Text("exact", style="green") if pair.ok else Text("DIFFERS", style="bold red")
+
+
+def _differences(pairs: Iterable[PairResult]) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for pair in pairs:
+        found = pair.difference
+        if found is None:
+            continue
+        lines.append(
+            Text(
+                f"{pair.first}–{pair.second} first differ at layer {found.layer},"
+                f" step {found.step}, neuron {found.neuron}, sample {found.sample}:"
+                f" s {found.s[0]:g} / {found.s[1]:g}, v {found.v[0]:g} / {found.v[1]:g}"
+            )
+        )
+    return lines
+
+
+def targets_table(targets: Mapping[str, Target]) -> Table:
+    """The installed targets."""
+    table = _table("targets", "target", "chips", "stages", "what it is")
+    for name, item in targets.items():
+        table.add_row(name, ", ".join(item.chips), ", ".join(item.engines), item.summary)
+    return table
+
+
+def limits_table(limits: Limits) -> Table:
+    """The figures of a chip with their sources."""
+    table = _table(limits.chip, "figure", "value", "source")
+    for item in fields(limits):
+        if item.name in limits.sources:
+            table.add_row(item.name, str(getattr(limits, item.name)), limits.sources[item.name])
+    return table
+
+
+def doctor_table(checks: Iterable[Check]) -> Table:
+    """What is installed and works."""
+    table = _table("doctor", "what", "state", "detail", "how to get it")
+    for check in checks:
+        state = Text("ok", style="green") if check.ok else Text("missing", style="yellow")
+        table.add_row(check.name, state, check.detail, "" if check.ok else check.fix)
+    return table

@@ -1,0 +1,372 @@
+"""Runs the stages of an artefact on the same samples and says where two of them first differ.
+
+Stages: `s0` the framework's own spikes, `s1` the float graph, `s2` the integer graph, then every
+engine of the installed targets (`sim`, `loihi`, `lava`: S4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.artefact import Artefact
+from snnc.errors import InputError, OptionError
+from snnc.frontends.model import Example
+from snnc.ir import Graph, IntNeuron, Neuron
+from snnc.reference import Ports, Trace, run_float, run_int
+from snnc.reference.agreement import compare_with_framework
+from snnc.samples import Samples, batches, check_samples
+from snnc.targets.registry import engines, targets
+
+BATCH = 32
+"""Samples that are run and compared at a time; bounds the memory of the records."""
+
+SLOW_SAMPLES = 20
+"""Samples given to Lava by default: it takes milliseconds a step."""
+
+Kind = Literal["ties", "quantised", "exact"]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class LayerResult:
+    """Comparison of one layer: decisions compared, differing, and (S0–S1) ties among them."""
+
+    compared: int = 0
+    differing: int = 0
+    ties: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first place where two stages differ, with what each of them had there.
+
+    `s` is the layer's output, `v` its membrane at the end of the step (S1 in real units).
+    """
+
+    layer: str
+    step: int
+    neuron: tuple[int, ...]
+    sample: int
+    s: tuple[float, float]
+    v: tuple[float, float]
+
+
+@dataclass
+class PairResult:
+    """Two stages side by side."""
+
+    first: str
+    second: str
+    kind: Kind
+    samples: int = 0
+    layers: dict[str, LayerResult] = field(default_factory=dict)
+    difference: Difference | None = None
+
+    @property
+    def differing(self) -> int:
+        """Number of decisions that differ, ties left out."""
+        return sum(layer.differing - layer.ties for layer in self.layers.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether the pair holds what it promises."""
+        return self.kind == "quantised" or self.differing == 0
+
+
+@dataclass
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        pairs: neighbouring stages, compared.
+        accuracy: share of right classes per stage (arg-max of the summed output), if labels came.
+        samples: samples run per stage.
+        events: per stage, wraps, clips and disputed sums over all layers.
+    """
+
+    pairs: list[PairResult]
+    accuracy: dict[str, float] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
+    events: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every pair that must be exact is."""
+        return all(pair.ok for pair in self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        pairs = [
+            {**asdict(pair), "differing": pair.differing, "ok": pair.ok} for pair in self.pairs
+        ]
+        return {
+            "ok": self.ok,
+            "pairs": pairs,
+            "accuracy": self.accuracy,
+            "samples": self.samples,
+            "events": self.events,
+        }
+
+
+def stages_of(artefact: Artefact) -> list[str]:
+    """Every stage that can be named for an artefact, in order."""
+    floats = ["s1"] if artefact.float_graph is not None else []
+    framework = ["s0"] if artefact.example is not None and floats else []
+    return [*framework, *floats, "s2", *engines()]
+
+
+def run_stage(
+    artefact: Artefact,
+    stage: str,
+    samples: Samples,
+    record: Ports | None = None,
+    first: int = 0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Trace:
+    """Runs one stage (not s0) on checked samples.
+
+    Raises:
+        OptionError: no such stage.
+        InputError: samples that the stage can't take.
+        ToolError: the stage needs a tool that is missing or failed.
+    """
+    encoding = artefact.encoding
+    if stage == "s1" and artefact.float_graph is not None:
+        graph = artefact.float_graph
+        known = {n: p for n, p in (record or {}).items() if n in graph.nodes}
+        return run_float(graph, encoding.float_inputs(graph, samples, first), known)
+    inputs = encoding.int_inputs(artefact.int_graph, samples, first)
+    if stage == "s2":
+        return run_int(artefact.int_graph, inputs, record)
+    known_engines = engines()
+    if stage not in known_engines:
+        raise OptionError(
+            "--stage", f"no stage {stage!r} here", f"one of {', '.join(stages_of(artefact))}"
+        )
+    return known_engines[stage](artefact.int_graph, inputs, record, progress)
+
+
+def check_inputs(artefact: Artefact, data: Mapping[str, Any] | Any) -> Samples:
+    """Checks raw samples against what the artefact takes."""
+    graph = artefact.float_graph or artefact.int_graph
+    return check_samples(graph, data, artefact.encoding.scheme in ("direct", "none"))
+
+
+class Verifier:
+    """One verification run; `run` is the only entry."""
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        stages: Sequence[str],
+        slow_samples: int,
+        progress: Progress,
+    ) -> None:
+        known = stages_of(artefact)
+        unknown = [stage for stage in stages if stage not in known]
+        if unknown:
+            raise OptionError(
+                "--stages", f"no stage {', '.join(unknown)} here", f"any of {', '.join(known)}"
+            )
+        self.artefact, self.progress, self.slow_samples = artefact, progress, slow_samples
+        self.stages = sorted(set(stages), key=known.index)
+        self.layers = artefact.int_graph.neurons
+        self.report = Report([_pair(a, b) for a, b in _pairs(self.stages)])
+        self.right: dict[str, int] = {}
+
+    def run(
+        self, samples: Samples, labels: NDArray[Any] | None, framework: Example | None
+    ) -> Report:
+        """Compares the stages on `samples`; `framework` holds S0 of the same samples."""
+        count = len(next(iter(samples.values())))
+        for first, part in batches(samples, BATCH):
+            size = len(next(iter(part.values())))
+            self._batch(part, first, labels, framework)
+            self.progress("samples", first + size, count)
+        for stage, right in self.right.items():
+            self.report.accuracy[stage] = right / self.report.samples[stage]
+        return self.report
+
+    def _batch(
+        self, part: Samples, first: int, labels: NDArray[Any] | None, framework: Example | None
+    ) -> None:
+        size = len(next(iter(part.values())))
+        if "s0" in self.stages and framework is not None:
+            self._count_framework(framework, labels, first, size)
+        traces: dict[str, Trace] = {}
+        record: Ports = dict.fromkeys(self.layers, ("s",))
+        for stage in self.stages:
+            share = self._share(stage, part, first)
+            if stage == "s0" or not share:
+                continue
+            traces[stage] = run_stage(self.artefact, stage, share, record, first)
+            self._count(stage, traces[stage], labels, first)
+        for pair in self.report.pairs:
+            if pair.kind == "ties" and framework is not None:
+                self._compare_framework(pair, _slice(framework, first, size))
+            elif pair.first in traces and pair.second in traces:
+                self._compare(pair, traces, part, first)
+
+    def _share(self, stage: str, part: Samples, first: int) -> Samples:
+        if stage != "lava":
+            return part
+        left = max(0, self.slow_samples - first)
+        return {name: value[:left] for name, value in part.items()} if left else {}
+
+    def _count(self, stage: str, trace: Trace, labels: NDArray[Any] | None, first: int) -> None:
+        output = next(iter(trace.outputs.values()))
+        self.report.samples[stage] = self.report.samples.get(stage, 0) + len(output)
+        totals = self.report.events.setdefault(stage, {})
+        for counts in trace.events.values():
+            for event, number in counts.items():
+                totals[event] = totals.get(event, 0) + number
+        if labels is not None:
+            self._score(stage, output, labels[first : first + len(output)])
+
+    def _score(self, stage: str, output: NDArray[Any], labels: NDArray[Any]) -> None:
+        scores = output.reshape(len(output), -1, output.shape[-1]).sum(1)
+        right = int(np.count_nonzero(scores.argmax(1) == labels))
+        self.right[stage] = self.right.get(stage, 0) + right
+
+    def _count_framework(
+        self, framework: Example, labels: NDArray[Any] | None, first: int, size: int
+    ) -> None:
+        self.report.samples["s0"] = self.report.samples.get("s0", 0) + size
+        if labels is not None:
+            output = next(iter(framework.outputs.values()))[first : first + size]
+            self._score("s0", output, labels[first : first + size])
+
+    def _compare_framework(self, pair: PairResult, framework: Example) -> None:
+        assert self.artefact.float_graph is not None
+        pair.samples += len(next(iter(framework.inputs.values())))
+        agreement = compare_with_framework(self.artefact.float_graph, framework)
+        for name, found in agreement.items():
+            layer = pair.layers.setdefault(name, LayerResult())
+            layer.compared += found.decisions
+            layer.differing += found.differing
+            layer.ties += found.ties
+
+    def _compare(
+        self, pair: PairResult, traces: Mapping[str, Trace], part: Samples, first: int
+    ) -> None:
+        a, b = traces[pair.first].records, traces[pair.second].records
+        count = min(len(next(iter(x.values()))) for x in (a, b))
+        pair.samples += count
+        for name in self.layers:
+            if (name, "s") not in a or (name, "s") not in b:
+                continue
+            if pair.kind == "quantised" and not _fires(self.artefact.int_graph, name):
+                continue
+            unequal = a[name, "s"][:count] != b[name, "s"][:count]
+            layer = pair.layers.setdefault(name, LayerResult())
+            layer.compared += unequal.size
+            layer.differing += int(np.count_nonzero(unequal))
+            if pair.difference is None and layer.differing:
+                pair.difference = self._first(pair, name, unequal, part, first)
+
+    def _first(
+        self, pair: PairResult, name: str, unequal: NDArray[Any], part: Samples, first: int
+    ) -> Difference:
+        """Runs the sample that differs first once more, with membranes."""
+        step = int(np.argmax(unequal.any(axis=tuple(i for i in range(unequal.ndim) if i != 1))))
+        sample, *neuron = (int(i) for i in np.argwhere(unequal[:, step])[0])
+        one = {key: value[sample : sample + 1] for key, value in part.items()}
+        at = (0, step, *neuron)
+        s: list[float] = []
+        v: list[float] = []
+        for stage in (pair.first, pair.second):
+            trace = run_stage(self.artefact, stage, one, {name: ("s", "v")}, first + sample)
+            s.append(float(trace.records[name, "s"][at]))
+            v.append(float(trace.records[name, "v"][at]))
+        return Difference(name, step, tuple(neuron), first + sample, (s[0], s[1]), (v[0], v[1]))
+
+
+def _pairs(stages: Sequence[str]) -> list[tuple[str, str]]:
+    """S0–S1, S1–S2, and S2 (else the first integer stage) against every engine."""
+    order = list(stages)
+    pairs = [(a, b) for a, b in (("s0", "s1"), ("s1", "s2")) if a in order and b in order]
+    integer = [stage for stage in order if stage not in ("s0", "s1")]
+    if "s1" in order and "s2" not in order and integer:
+        pairs.append(("s1", integer[0]))
+    return pairs + [(integer[0], other) for other in integer[1:]]
+
+
+def _pair(first: str, second: str) -> PairResult:
+    kind: Kind = "exact"
+    if first == "s0":
+        kind = "ties"
+    elif first == "s1":
+        kind = "quantised"
+    return PairResult(first, second, kind)
+
+
+def _fires(graph: Graph, name: str) -> bool:
+    node = graph.nodes[name]
+    return node.fires if isinstance(node, IntNeuron) else isinstance(node, Neuron)
+
+
+def _slice(example: Example, first: int, size: int) -> Example:
+    def cut(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {name: value[first : first + size] for name, value in arrays.items()}
+
+    return Example(cut(example.inputs), cut(example.spikes), cut(example.outputs))
+
+
+def verify(
+    artefact: Artefact,
+    data: Mapping[str, Any] | Any | None = None,
+    stages: Sequence[str] | None = None,
+    labels: NDArray[Any] | None = None,
+    framework: Example | None = None,
+    slow_samples: int = SLOW_SAMPLES,
+    progress: Progress = lambda *_: None,
+) -> Report:
+    """Compares stages of an artefact.
+
+    Args:
+        data: samples, as `check_inputs` takes them; None uses the model's own example.
+        stages: names from `stages_of`; None takes every stage that can run here.
+        labels: (sample,) classes, for accuracies.
+        framework: the framework's own spikes for `data` (S0); the example brings its own.
+        slow_samples: how many samples go through Lava.
+
+    Raises:
+        OptionError, InputError, ToolError: as `run_stage`.
+    """
+    if data is None:
+        if artefact.example is None:
+            raise InputError("--input", "the model came without an example", "give samples")
+        data, framework = artefact.example.inputs, artefact.example
+    samples = check_inputs(artefact, data)
+    if labels is not None and len(labels) != len(next(iter(samples.values()))):
+        raise InputError("labels", f"{len(labels)} labels for another number of samples")
+    framework = framework or _matching_example(artefact, samples)
+    chosen = list(stages) if stages is not None else default_stages(artefact, framework)
+    if "s0" in chosen and framework is None:
+        raise OptionError(
+            "--stages",
+            "s0 needs the framework's own spikes, and the model file has them for its example only",
+            "leave --input away, leave s0 out, or verify from Python with the module at hand",
+        )
+    return Verifier(artefact, chosen, slow_samples, progress).run(samples, labels, framework)
+
+
+def default_stages(artefact: Artefact, framework: Example | None) -> list[str]:
+    """Every stage that can run: S0 with its spikes at hand, Lava where it is installed."""
+    ready = [stage for item in targets().values() for stage in item.ready_engines()]
+    floats = ["s1"] if artefact.float_graph is not None else []
+    return [*(["s0"] if framework is not None and floats else []), *floats, "s2", *ready]
+
+
+def _matching_example(artefact: Artefact, samples: Samples) -> Example | None:
+    """The model's own example where `samples` are exactly its inputs."""
+    example = artefact.example
+    if example is None or set(example.inputs) != set(samples):
+        return None
+    same = all(np.array_equal(samples[name], value) for name, value in example.inputs.items())
+    return example if same else None
