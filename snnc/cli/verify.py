@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from snnc.artefact import load
+from snnc.artefact import Artefact, load
 from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.report.tables import verify_tables
 from snnc.samples import read_samples, split_labels
-from snnc.verify import SLOW_SAMPLES, verify
+from snnc.verify import SLOW_SAMPLES, Report, stages_of, verify
 
 
 @click.command("verify")
@@ -48,4 +48,15 @@ def verify_command(
     else:
         for table in verify_tables(report):
             out.print(table)
+        _say_what_was_left_out(compiled, chosen, report)
     sys.exit(0 if report.ok else 1)
+
+
+def _say_what_was_left_out(artefact: Artefact, chosen: list[str] | None, report: Report) -> None:
+    if chosen is not None:
+        return
+    for stage in stages_of(artefact):
+        if stage not in ("s0", *report.samples):
+            out.print(f"stage {stage} was left out: it can't run here, see `snnc doctor`")
+    if artefact.example is not None and "s0" not in report.samples:
+        out.print("stage s0 is known for the model's own example only: leave --input away for it")

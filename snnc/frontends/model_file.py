@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from snnc.errors import ModelFileError
 from snnc.frontends.model import Example, Model, pack_spikes, unpack_spikes
 from snnc.frontends.trace import ExampleInput, InputKind, trace
 from snnc.ir.files import from_tree, to_tree
+from snnc.ir.nir_file import write_nir
 
 FORMAT = "snnc-model"
 VERSION = 1
@@ -49,21 +51,28 @@ def export(
     time_axis: int | None = None,
     input_kind: InputKind = "analog",
 ) -> Model:
-    """Traces a module and writes it as a model file that holds no code.
+    """Traces a module and writes it as a model file that holds no code: `.pt`, or `.nir`.
+
+    A `.nir` file is for other tools too; it has no room for the example, and what other tools will
+    not see in it is warned about. snnc reads either back exactly.
 
     The graph is checked against the module's own spikes on the example first, so a wrong trace is
     never written. The file appears whole or not at all; the same model gives the same bytes.
 
     Args:
         module, example_input, steps, time_axis, input_kind: see `snnc.frontends.trace.trace`.
-        path: file to write, by custom with the suffix `.pt`.
+        path: file to write; the suffix `.nir` chooses that format.
 
     Raises:
         TraceError, InputError, GraphError: see `snnc.frontends.trace.trace`.
         ModelFileError: the file can't be written.
     """
     model = trace(module, example_input, steps=steps, time_axis=time_axis, input_kind=input_kind)
-    save_model(model, path)
+    if Path(path).suffix == ".nir":
+        for unseen in write_nir(model.graph, Path(path)):
+            warnings.warn(f"{path}: other tools won't see {unseen}", stacklevel=2)
+    else:
+        save_model(model, path)
     return model
 
 

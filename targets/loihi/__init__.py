@@ -87,6 +87,13 @@ class Loihi(Target):
     def engines(self) -> Mapping[str, Engine]:
         return {"loihi": run_loihi, "lava": run_in_lava}
 
+    def ready_engines(self) -> list[str]:
+        try:
+            require_lava()
+        except ToolError:
+            return ["loihi"]
+        return ["loihi", "lava"]
+
     def checks(self) -> list[Check]:
         return [_check_h5py(), _check_lava()]
 

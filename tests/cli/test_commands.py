@@ -1,0 +1,251 @@
+"""The commands as a user types them: output, exit codes, JSON, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import snnc.verify as verify_module
+from snnc.cli import main
+from snnc.errors import ArtefactError
+from snnc.frontends.model import Model
+from snnc.frontends.model_file import save_model
+from tests.conftest import make_model
+from tests.test_verify import broken
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
+    """A model file, samples with labels, and a compiled artefact."""
+    path = tmp_path_factory.mktemp("cli")
+    save_model(model, path / "model.pt")
+    assert model.example is not None
+    x = model.example.inputs["input"]
+    labels = model.example.outputs["output"].sum(1).argmax(1)
+    np.savez(path / "x.npz", input=x, labels=labels)
+    result = cli("compile", str(path / "model.pt"), "-o", str(path / "out"))
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def cli(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def failed(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output + result.stderr
+    flat = " ".join(result.stderr.replace("│", " ").split())
+    for word in words:
+        assert word in flat
+
+
+def test_compile_prints_layers_and_notes(folder: Path, tmp_path: Path) -> None:
+    result = cli("compile", str(folder / "model.pt"), "-o", str(tmp_path / "a"))
+    assert result.exit_code == 0
+    for word in ("loihi2", "lif1", "lif2", "weight", "graded spikes", "wrote"):
+        assert word in result.output
+
+
+def test_compile_json_is_the_manifest(folder: Path, tmp_path: Path) -> None:
+    result = cli("compile", str(folder / "model.pt"), "-o", str(tmp_path / "a"), "--json")
+    data = json.loads(result.stdout)
+    assert data["chip"] == "loihi2"
+    assert set(data["layers"]) == {"lif1", "lif2"}
+
+
+def test_compile_for_sim_and_for_loihi1(folder: Path, tmp_path: Path) -> None:
+    assert cli(
+        "compile", str(folder / "model.pt"), "--target", "sim", "-o", str(tmp_path / "a")
+    ).exit_code == 0  # fmt: skip
+    direct = cli("compile", str(folder / "model.pt"), "--chip", "loihi1", "-o", str(tmp_path / "b"))
+    failed(direct, 4, "RefusedError: input", "--encoding rate")
+    rate = cli(
+        "compile", str(folder / "model.pt"), "--chip", "loihi1", "--encoding", "rate", "-o",
+        str(tmp_path / "b"),
+    )  # fmt: skip
+    assert rate.exit_code == 0
+
+
+def test_run_writes_outputs_and_records(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "y.npz"
+    result = cli(
+        "run", str(folder / "out"), "--input", str(folder / "x.npz"), "-o", str(out),
+        "--record", "lif1:u,v", "--record", "lif2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    with np.load(out) as arrays:
+        assert set(arrays.files) == {"output", "lif1/u", "lif1/v", "lif2/s"}
+        assert arrays["output"].shape == (6, 10, 5)
+        assert arrays["lif1/v"].shape == (6, 10, 4, 6, 6)
+        assert arrays["lif1/v"].dtype.kind == "i"
+
+
+@pytest.mark.parametrize("stage", ["s1", "s2", "sim", "loihi"])
+def test_run_any_stage_and_json(folder: Path, tmp_path: Path, stage: str) -> None:
+    result = cli(
+        "run", str(folder / "out"), "--input", str(folder / "x.npz"), "-o",
+        str(tmp_path / "y.npz"), "--stage", stage, "--record", "all", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert data["samples"] == 6
+    assert data["arrays"]["lif2/u"] == [6, 10, 5]
+    assert 0 <= data["accuracy"] <= 1
+
+
+def test_verify_passes_and_says_so(folder: Path) -> None:
+    result = cli("verify", str(folder / "out"), "--stages", "s0,s1,s2,sim,loihi")
+    assert result.exit_code == 0
+    assert "DIFFERS" not in result.output
+    data = json.loads(cli("verify", str(folder / "out"), "--stages", "s1,s2,sim", "--json").stdout)
+    assert data["ok"]
+    assert [pair["kind"] for pair in data["pairs"]] == ["quantised", "exact"]
+
+
+def test_verify_with_labels_prints_accuracies(folder: Path) -> None:
+    result = cli(
+        "verify", str(folder / "out"), "--input", str(folder / "x.npz"), "--stages", "s0,s1,s2,sim"
+    )
+    assert "100.00%" in result.output
+
+
+def test_verify_exits_1_and_names_the_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = verify_module.engines()
+    monkeypatch.setattr(verify_module, "engines", lambda: {**real, "sim": broken("lif2", 2, 3)})
+    result = cli("verify", str(folder / "out"), "--stages", "s2,sim")
+    assert result.exit_code == 1
+    flat = " ".join(result.output.split())
+    assert "DIFFERS" in flat
+    assert "layer lif2, step 3, neuron (0,), sample 2" in flat
+
+
+def test_show_model_and_artefact(folder: Path) -> None:
+    assert "Neuron(conv)" in cli("show", str(folder / "model.pt")).output
+    assert "IntNeuron(conv)" in cli("show", str(folder / "out")).output
+    assert "Neuron(conv)" in cli("show", str(folder / "out"), "--stage", "s1").output
+    tree = json.loads(cli("show", str(folder / "model.pt"), "--json").stdout)
+    assert "lif1" in tree["nodes"]
+
+
+def test_targets_and_doctor() -> None:
+    assert "sim" in cli("targets").output
+    limits = json.loads(cli("targets", "loihi", "--json").stdout)
+    assert all(limits["sources"].values())
+    assert "weight_min" in cli("targets", "loihi", "--chip", "loihi1").output
+    names = [check["name"] for check in json.loads(cli("doctor", "--json").stdout)]
+    assert {"python", "numpy", "loihi: Lava"} <= set(names)
+
+
+def test_python_dash_m_works() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snnc", "--version"], capture_output=True, text=True, check=True
+    )
+    assert "snnc" in done.stdout
+
+
+def write(path: Path, data: bytes | str) -> str:
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return str(path)
+
+
+def test_bad_models_are_one_block_each(folder: Path, tmp_path: Path) -> None:
+    out = ["-o", str(tmp_path / "never")]
+    good = (folder / "model.pt").read_bytes()
+    failed(cli("compile", str(tmp_path / "none.pt"), *out), 3, "no such file")
+    failed(cli("compile", write(tmp_path / "cut.pt", good[:2000]), *out), 3, "ModelFileError")
+    failed(cli("compile", write(tmp_path / "junk.nir", "junk"), *out), 3, "ModelFileError")
+    failed(cli("compile", write(tmp_path / "junk.net", "junk"), *out), 3, "ModelFileError")
+    failed(cli("compile", write(tmp_path / "a.onnx", "junk"), *out), 3, "unknown kind")
+    failed(cli("compile", "no_such_module:build", *out), 2, "--example")
+    failed(cli("compile", str(folder / "model.pt"), "--target", "tpu", *out), 2, "no target")
+    failed(cli("compile", str(folder / "model.pt"), "--chip", "x", *out), 2, "no chip")
+    failed(cli("compile", str(folder / "model.pt"), "--weights", "w.pt", *out), 2, "--weights")
+    assert not (tmp_path / "never").exists()
+
+
+def test_pickled_module_is_refused_with_both_ways_and_never_run(tmp_path: Path) -> None:
+    import torch
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save(Bomb(), tmp_path / "bomb.pt")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    for name in ("bomb.pt", "module.pt"):
+        result = cli("compile", str(tmp_path / name), "-o", str(tmp_path / "never"))
+        failed(result, 3, "snnc.export(", "package.module:factory")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nan_weights_name_the_node(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    model = make_model()
+    conv = model.graph.nodes["conv"]
+    weight = conv.weight.copy()  # type: ignore[attr-defined]
+    weight[0, 0, 0, 0] = np.nan
+    nodes = {**model.graph.nodes, "conv": replace(conv, weight=weight)}  # type: ignore[call-arg]
+    save_model(Model(replace(model.graph, nodes=nodes)), tmp_path / "nan.pt")
+    result = cli("compile", str(tmp_path / "nan.pt"), "-o", str(tmp_path / "never"))
+    failed(result, 3, "GraphError: conv", "NaN")
+
+
+def test_bad_inputs_name_the_array(folder: Path, tmp_path: Path) -> None:
+    def run(data: Any, **more: Any) -> Result:
+        np.savez(tmp_path / "bad.npz", input=data, **more)
+        return cli(
+            "run", str(folder / "out"), "--input", str(tmp_path / "bad.npz"), "-o",
+            str(tmp_path / "y.npz"),
+        )  # fmt: skip
+
+    failed(run(np.zeros((2, 3))), 2, "InputError: input", "(sample, 1, 6, 6)")
+    failed(run(np.full((2, 1, 6, 6), 7.0)), 2, "compiled input holds")
+    failed(run(np.full((2, 1, 6, 6), np.nan)), 2, "NaN")
+    failed(run(np.full((2, 1, 6, 6), "x")), 2, "dtype")
+    failed(run(np.zeros((2, 1, 6, 6)), other=np.zeros(3)), 2, "the network takes")
+    failed(
+        cli("run", str(folder / "out"), "--input", str(tmp_path / "no.npz"), "-o", "y.npz"),
+        2, "no such file",
+    )  # fmt: skip
+    assert not (tmp_path / "y.npz").exists()
+
+
+def test_bad_artefacts_and_options(folder: Path, tmp_path: Path) -> None:
+    x = str(folder / "x.npz")
+    failed(cli("verify", str(tmp_path)), 3, "ArtefactError", "has no manifest.json")
+    failed(cli("compile", str(folder / "model.pt"), "-o", str(folder / "out")), 3, "exists already")
+    failed(cli("verify", str(folder / "out"), "--stages", "s7"), 2, "no stage s7")
+    failed(
+        cli("run", str(folder / "out"), "--input", x, "-o", str(tmp_path / "y"), "--stage", "q"),
+        2, "no stage",
+    )  # fmt: skip
+    failed(
+        cli("run", str(folder / "out"), "--input", x, "-o", str(tmp_path / "y"), "--record", "q"),
+        2, "--record",
+    )  # fmt: skip
+    result = cli("verify", str(tmp_path), "--json")
+    assert json.loads(result.stdout)["error"] == "ArtefactError"
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError):
+        cli("verify", str(tmp_path), "--debug")
+
+
+def test_interrupt_exits_130_without_a_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snnc.cli.verify.verify", interrupted)
+    failed(cli("verify", str(folder / "out")), 130, "interrupted")
