@@ -86,11 +86,20 @@ class Mlp(Network):
 
     lit = 0.19
     rate = 0.5
+    first_exp = 0
+
+    def _source(self) -> Input:
+        return Input((784,), Kind.SPIKE)
+
+    def _gains(self) -> tuple[float, float]:
+        """Integer input per unit of the module's input, by layer."""
+        return 1.0, 1.0
 
     def graph(self, style: Style) -> Graph:
-        nodes: dict[str, Node] = {"in": Input((784,), Kind.SPIKE)}
+        nodes: dict[str, Node] = {"in": self._source()}
         for i, (weight, theta) in enumerate(zip(self.weights, self.thetas, strict=True)):
-            nodes |= {f"fc{i}": Linear(weight), f"lif{i}": _neuron(theta, style)}
+            exp = self.first_exp if i == 0 else 0
+            nodes |= {f"fc{i}": Linear(weight, exp=exp), f"lif{i}": _neuron(theta, style)}
         return _chain(nodes | {"out": Output("s", "sum")}, self.steps)
 
     def module(self) -> Any:
@@ -115,9 +124,9 @@ class Mlp(Network):
                 return torch.stack(out)
 
         module = Module()
-        for layer, weight, theta in zip((module.fc0, module.fc1), self.weights, self.thetas,
-                                        strict=True):  # fmt: skip
-            _set(layer.weight, weight / theta)
+        for layer, weight, theta, gain in zip((module.fc0, module.fc1), self.weights, self.thetas,
+                                              self._gains(), strict=True):  # fmt: skip
+            _set(layer.weight, weight * (gain / theta))
         return module.eval()
 
     def inputs(self, samples: int) -> np.ndarray:
@@ -129,6 +138,30 @@ class Mlp(Network):
         import torch
 
         return torch.from_numpy(inputs.swapaxes(0, 1).astype(np.float32))
+
+
+class DirectMlp(Mlp):
+    """784-256-10 on 8-bit images given once per sample, as MNIST is mostly run."""
+
+    top = 255
+    first_exp = -4
+    """8-bit inputs: keeps the first sums within Loihi's 16 bits and v within 24."""
+
+    def _source(self) -> Input:
+        return Input((784,), Kind.GRADED, Rate.SAMPLE, 1 / self.top, self.top.bit_length())
+
+    def _gains(self) -> tuple[float, float]:
+        return self.top * 2.0**self.first_exp, 1.0
+
+    def inputs(self, samples: int) -> np.ndarray:
+        rng = np.random.default_rng(7)
+        lit = rng.random((samples, 784)) < self.lit
+        return (rng.integers(1, self.top + 1, lit.shape) * lit).astype(np.uint8)
+
+    def tensor(self, inputs: np.ndarray) -> Any:
+        import torch
+
+        return torch.from_numpy(inputs.astype(np.float32) / self.top).expand(self.steps, -1, -1)
 
 
 class UniformMlp(Mlp):
@@ -189,6 +222,7 @@ def networks() -> list[Network]:
     macs = 784 * 256 + 256 * 10
     cnn = 12 * 9 * 28 * 28 + 24 * 108 * 14 * 14 + 1176 * 10
     return [
+        DirectMlp("784-256-10, direct", 25, macs, dense, (30000, 900)),
         Mlp("784-256-10, rate-coded images", 100, macs, dense, (1800, 900)),
         UniformMlp("784-256-10, noise", 100, macs, dense, (1800, 900)),
         Cnn("MNIST CNN", 8, cnn, convs, (5000, 1800, 6000)),

@@ -30,6 +30,7 @@ SLOW_SAMPLES = 20
 
 Kind = Literal["ties", "quantised", "exact"]
 Progress = Callable[[str, int, int], None]
+"""Told what runs, the samples done and all samples."""
 
 
 @dataclass
@@ -186,14 +187,19 @@ class Verifier:
         count = len(next(iter(samples.values())))
         for first, part in batches(samples, BATCH):
             size = len(next(iter(part.values())))
-            self._batch(part, first, labels, framework)
-            self.progress("samples", first + size, count)
+            self._batch(part, first, count, labels, framework)
+            self.progress("verifying", first + size, count)
         for stage, right in self.right.items():
             self.report.accuracy[stage] = right / self.report.samples[stage]
         return self.report
 
     def _batch(
-        self, part: Samples, first: int, labels: NDArray[Any] | None, framework: Example | None
+        self,
+        part: Samples,
+        first: int,
+        count: int,
+        labels: NDArray[Any] | None,
+        framework: Example | None,
     ) -> None:
         size = len(next(iter(part.values())))
         if "s0" in self.stages and framework is not None:
@@ -204,6 +210,7 @@ class Verifier:
             share = self._share(stage, part, first)
             if stage == "s0" or not share:
                 continue
+            self.progress(f"verifying {stage}", first, count)
             traces[stage] = run_stage(self.artefact, stage, share, record, first)
             self._count(stage, traces[stage], labels, first)
         for pair in self.report.pairs:

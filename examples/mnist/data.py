@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import math
 import struct
@@ -97,3 +98,23 @@ def _gunzip(path: Path) -> bytes:
             return stream.read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: not a complete gzip file ({error})") from error
+
+
+def write(folder: str | Path, out: str | Path, calibration: int = 256) -> None:
+    """Write mnist-train.npz (the first `calibration` images) and mnist-test.npz for `snnc`.
+
+    Each holds images `input` (N, 1, 28, 28) and classes `labels`.
+    """
+    x_train, y_train, x_test, y_test = load(folder)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    train = {"input": x_train[:calibration], "labels": y_train[:calibration]}
+    np.savez(Path(out) / "mnist-train.npz", **train)
+    np.savez(Path(out) / "mnist-test.npz", input=x_test, labels=y_test)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write MNIST as snnc reads it.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the four IDX files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the two .npz files")
+    arguments = parser.parse_args()
+    write(arguments.data, arguments.out)

@@ -69,8 +69,8 @@ def guarded(command: Command) -> Command:
 
 
 @contextmanager
-def progress_bar(label: str, hidden: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error that is told (done, all); it goes away when the work is over."""
+def progress_bar(hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error that is told (what, done, all); it goes away when all is done."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -79,8 +79,10 @@ def progress_bar(label: str, hidden: bool) -> Iterator[Callable[[int, int], None
     )
     disable = hidden or not err.is_terminal
     with Progress(*columns, console=err, transient=True, disable=disable) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
 
 
 def source_options(command: Command) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -59,8 +60,8 @@ def compile_command(
     loaded = load_source(model, sources)
     options = Options(target, chip, encoding, steps, input_bits, input_range, seed)  # type: ignore[arg-type]
     data = None if calibrate is None else split_labels(read_samples(calibrate))[0]
-    with progress_bar("calibrating", as_json) as advance:
-        artefact = compile_model(loaded, options, data, advance)
+    with progress_bar(as_json) as advance:
+        artefact = compile_model(loaded, options, data, partial(advance, "calibrating"))
     artefact.save(output, force)
     if as_json:
         print_json({"artefact": output, **artefact.manifest})

@@ -41,10 +41,11 @@ def run_command(
     traces: list[Trace] = []
     count = len(next(iter(checked.values())))
     size = count if stage == "lava" else max(BATCH, 256 if not ports else BATCH)
-    with progress_bar(f"running {stage}", as_json) as advance:
+    with progress_bar(as_json) as advance:
+        advance(f"running {stage}", 0, count)
         for first, part in batches(checked, size):
             traces.append(run_stage(compiled, stage, part, ports, first))
-            advance(min(first + size, count), count)
+            advance(f"running {stage}", min(first + size, count), count)
     arrays = _joined(traces)
     _write(Path(output), arrays)
     summary = _summary(stage, count, arrays, traces, labels)

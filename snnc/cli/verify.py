@@ -34,14 +34,14 @@ def verify_command(
     if input_file is not None:
         samples, labels = split_labels(read_samples(input_file))
     chosen = None if stages is None else [stage.strip().lower() for stage in stages.split(",")]
-    with progress_bar("verifying", as_json) as advance:
+    with progress_bar(as_json) as advance:
         report = verify(
             compiled,
             samples,
             chosen,
             labels,
             slow_samples=lava_samples,
-            progress=lambda _stage, done, total: advance(done, total),
+            progress=advance,
         )
     if as_json:
         print_json(report.to_dict())

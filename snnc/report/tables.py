@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -25,10 +26,12 @@ STAGES = {
 }
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, numbers: bool = True) -> Table:
+    """A table whose columns after the first hold numbers (right-aligned) or words."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numbers and index else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     return table
 
 
@@ -116,7 +119,7 @@ def _differences(pairs: Iterable[PairResult]) -> list[RenderableType]:
 
 def targets_table(targets: Mapping[str, Target]) -> Table:
     """The installed targets."""
-    table = _table("targets", "target", "chips", "stages", "what it is")
+    table = _table("targets", "target", "chips", "stages", "what it is", numbers=False)
     for name, item in targets.items():
         table.add_row(name, ", ".join(item.chips), ", ".join(item.engines), item.summary)
     return table
@@ -124,7 +127,7 @@ def targets_table(targets: Mapping[str, Target]) -> Table:
 
 def limits_table(limits: Limits) -> Table:
     """The figures of a chip with their sources."""
-    table = _table(limits.chip, "figure", "value", "source")
+    table = _table(limits.chip, "figure", "value", "source", numbers=False)
     for item in fields(limits):
         if item.name in limits.sources:
             table.add_row(item.name, str(getattr(limits, item.name)), limits.sources[item.name])
@@ -133,7 +136,7 @@ def limits_table(limits: Limits) -> Table:
 
 def doctor_table(checks: Iterable[Check]) -> Table:
     """What is installed and works."""
-    table = _table("doctor", "what", "state", "detail", "how to get it")
+    table = _table("doctor", "what", "state", "detail", "how to get it", numbers=False)
     for check in checks:
         state = Text("ok", style="green") if check.ok else Text("missing", style="yellow")
         table.add_row(check.name, state, check.detail, "" if check.ok else check.fix)

@@ -95,7 +95,8 @@ def _population(
             f"the built-in neuron of {limits.chip} can't say it: " + "; ".join(reasons),
             "compile for --chip loihi2, whose neurons can be programmed, or change the neuron",
         )
-    notes.append(f"{name}: runs as snnc's neuron program, since " + "; ".join(reasons))
+    # The first reason is the deepest; numbers off the LIF's grid follow from it.
+    notes.append(f"{name}: runs as snnc's neuron program, since {reasons[0]}")
     values = {key: _in_32_bits(name, key, getattr(node, key)) for key in Canonical.ARRAYS}
     return Canonical(
         shape, lag, **values, shift=node.shift, reset=node.reset, reset_at=node.reset_at,

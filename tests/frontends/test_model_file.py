@@ -291,9 +291,9 @@ def test_reading_needs_no_framework(written: tuple[Path, Model]) -> None:
         "import sys; from snnc.frontends.model_file import load_model; load_model(sys.argv[1]);"
         "assert not {'snntorch', 'spikingjelly'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, str(written[0])], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code, str(written[0])], check=True)
 
 
 def test_importing_snnc_needs_no_torch() -> None:
     code = "import sys, snnc, snnc.frontends.model; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)

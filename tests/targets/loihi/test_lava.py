@@ -168,7 +168,7 @@ def test_a_child_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None
         run_child([str(script)], 2.0)
     pid, memory = (tmp_path / "who").read_text().split()
     assert not _alive(pid)
-    assert not Path("/dev/shm", memory).exists()  # noqa: S108
+    assert not Path("/dev/shm", memory).exists()
 
 
 def _alive(pid: str) -> bool:
@@ -226,5 +226,5 @@ def test_importing_the_target_does_not_import_lava() -> None:
         "import sys, snnc.targets.loihi as l; l.Loihi().engines;"
         "sys.exit(any(name.split('.')[0] == 'lava' for name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == 0
