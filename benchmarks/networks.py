@@ -144,7 +144,7 @@ class DirectMlp(Mlp):
     """784-256-10 on 8-bit images given once per sample, as MNIST is mostly run."""
 
     top = 255
-    first_exp = -4
+    first_exp = -6
     """8-bit inputs: keeps the first sums within Loihi's 16 bits and v within 24."""
 
     def _source(self) -> Input:
@@ -222,7 +222,7 @@ def networks() -> list[Network]:
     macs = 784 * 256 + 256 * 10
     cnn = 12 * 9 * 28 * 28 + 24 * 108 * 14 * 14 + 1176 * 10
     return [
-        DirectMlp("784-256-10, direct", 25, macs, dense, (30000, 900)),
+        DirectMlp("784-256-10, direct", 25, macs, dense, (6500, 900)),
         Mlp("784-256-10, rate-coded images", 100, macs, dense, (1800, 900)),
         UniformMlp("784-256-10, noise", 100, macs, dense, (1800, 900)),
         Cnn("MNIST CNN", 8, cnn, convs, (5000, 1800, 6000)),

@@ -69,7 +69,7 @@ def compile_model(
         OptionError: options that don't fit the model or the target.
     """
     backend = find_target(options.target)
-    limits = backend.limits(_chip(options, backend.chips))
+    limits = backend.limits(options.chip)
     encoding = _encoding(model.graph, options)
     if model.is_integer:
         graph = model.graph
@@ -90,15 +90,6 @@ def compile_model(
     return _artefact(
         graph, float_graph, encoding, limits, emitted, model, quantised.layers, options
     )
-
-
-def _chip(options: Options, chips: tuple[str, ...]) -> str:
-    chip = options.chip or chips[0]
-    if chip not in chips:
-        raise OptionError(
-            "--chip", f"no chip {chip!r} on this target", f"one of {', '.join(chips)}"
-        )
-    return chip
 
 
 def _encoding(graph: Graph, options: Options) -> Encoding:

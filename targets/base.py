@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
+from snnc.errors import OptionError
 from snnc.ir import Graph
-from snnc.passes.limits import Limits
+from snnc.passes.limits import Limits, read_limits
 from snnc.reference import Inputs, Ports, Trace
 
 Progress = Callable[[float], None]
@@ -53,10 +55,21 @@ class Target(ABC):
     summary: ClassVar[str]
     chips: ClassVar[tuple[str, ...]]
     """Chips that can be chosen, the default first."""
+    data: ClassVar[Path]
+    """Folder of the chips' data files, CHIP.toml."""
 
-    @abstractmethod
-    def limits(self, chip: str) -> Limits:
-        """Number formats and limits of a chip, each with its source."""
+    def limits(self, chip: str | None = None) -> Limits:
+        """Number formats and limits of a chip (None: the default), each with its source.
+
+        Raises:
+            OptionError: the target has no such chip.
+        """
+        chosen = chip or self.chips[0]
+        if chosen not in self.chips:
+            raise OptionError(
+                "--chip", f"{self.name} has no chip {chosen!r}", f"one of {', '.join(self.chips)}"
+            )
+        return read_limits(self.data / f"{chosen}.toml")
 
     @abstractmethod
     def emit(self, graph: Graph, limits: Limits) -> Emitted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 import numpy as np
 
 from snnc.artefact import load
+from snnc.atomic import write_whole
 from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.errors import InputError, OptionError
 from snnc.ir import Graph
@@ -47,7 +47,7 @@ def run_command(
             traces.append(run_stage(compiled, stage, part, ports, first))
             advance(f"running {stage}", min(first + size, count), count)
     arrays = _joined(traces)
-    _write(Path(output), arrays)
+    write_whole(Path(output), npz_bytes(arrays), InputError)
     summary = _summary(stage, count, arrays, traces, labels)
     if as_json:
         print_json(summary)
@@ -87,17 +87,6 @@ def _joined(traces: list[Trace]) -> dict[str, Any]:
         parts = [trace.records[name, port] for trace in traces]
         arrays[f"{name}/{port}"] = np.concatenate(parts)
     return arrays
-
-
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(npz_bytes(arrays))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(str(path), f"can't be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _summary(

@@ -28,8 +28,7 @@ def targets_command(name: str | None, chip: str | None, as_json: bool) -> None:
             return
         out.print(targets_table(found))
         return
-    chosen = find_target(name)
-    limits = chosen.limits(chip or chosen.chips[0])
+    limits = find_target(name).limits(chip)
     if as_json:
         print_json(asdict(limits))
         return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from snnc.atomic import write_whole
 from snnc.errors import ModelFileError
 from snnc.frontends.model import Example, Model, pack_spikes, unpack_spikes
 from snnc.frontends.trace import ExampleInput, InputKind, trace
@@ -98,32 +98,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    _write_whole(Path(path), buffer.getbuffer())
-
-
-def _write_whole(path: Path, content: memoryview) -> None:
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise ModelFileError(
-            str(path), f"can't be written ({error.strerror})", "choose a folder with room"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which mkstemp does not follow."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(Path(path), buffer.getbuffer(), ModelFileError)
 
 
 def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

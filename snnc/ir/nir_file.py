@@ -7,11 +7,9 @@ NIR can't say: with it the very same graph comes back. Layout as of nir 1.0.8
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import h5py
 import nir
 import numpy as np
 
+from snnc.atomic import write_whole
 from snnc.errors import GraphError, ModelFileError
 from snnc.ir.files import to_tree
 from snnc.ir.graph import Graph
@@ -55,7 +54,7 @@ def write_nir(graph: Graph, path: Path) -> tuple[str, ...]:
         nir.read(io.BytesIO(data))
     except (ValueError, AssertionError, NotImplementedError, LookupError, TypeError) as error:
         raise GraphError(str(path), f"nir {nir.version} can't read this graph: {error}") from error
-    _replace(Path(path), data)
+    write_whole(Path(path), data, ModelFileError)
     lost = [text for name, node in graph.nodes.items() for text in unsaid(name, node)]
     if graph.dt is None:
         lost.append(f"dt: the model doesn't say; time constants are for {DEFAULT_DT:g} s")
@@ -128,18 +127,6 @@ def _store(group: Any, tree: Plain) -> None:
         else:
             packed = {"compression": "gzip"} if value.size > _COMPRESS_ABOVE else {}
             group.create_dataset(key, data=value, **packed)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise ModelFileError(str(path), f"can't be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def read_tree(path: Path) -> Plain:

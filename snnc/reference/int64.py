@@ -8,18 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import InputError
-from snnc.ir import Delay, Graph, Input, IntNeuron, Output, Rate
-from snnc.reference.linear import apply
-from snnc.reference.trace import (
-    Inputs,
-    Port,
-    Ports,
-    Trace,
-    collect,
-    sample_count,
-    step_count,
-    wanted_ports,
-)
+from snnc.ir import Graph, IntNeuron
+from snnc.reference.executor import Executor
+from snnc.reference.trace import Inputs, Port, Ports, Trace, sample_count
 
 A = NDArray[Any]
 
@@ -38,64 +29,16 @@ def run_int(graph: Graph, inputs: Inputs, record: Ports | None = None) -> Trace:
         The trace; `events` counts, per neuron layer, `wrap` (u left 24 bits), `clip` (v did) and
         `disputed` (|A| > 2^15, or a state in the corner where open Loihi emulators differ).
     """
-    executor = IntExecutor(graph, inputs)
-    wanted = wanted_ports(graph, record)
-    kept: dict[tuple[str, Port], list[A]] = {(n, p): [] for n in wanted for p in wanted[n]}
-    for t in range(step_count(graph, inputs)):
-        executor.step(t)
-        for (name, port), sequence in kept.items():
-            sequence.append(executor.read(name, port))
-    stacked = {key: np.stack(sequence, axis=1) for key, sequence in kept.items()}
-    events = {name: state.events for name, state in executor.states.items()}
-    return collect(graph, stacked, record, Trace(events=events))
-
-
-class IntExecutor:
-    """State of one run over all nodes."""
-
-    def __init__(self, graph: Graph, inputs: Inputs) -> None:
-        self.graph = graph
-        samples = sample_count(graph, inputs)
-        self.inputs = {name: _integers(name, inputs[name]) for name in graph.inputs}
-        self.values: dict[str, A] = {}
-        self.states = {
-            name: IntState(node, (samples, *graph.signals[name].shape))
-            for name, node in graph.nodes.items()
-            if isinstance(node, IntNeuron)
-        }
-        self.queues: dict[str, list[A]] = {
-            name: [np.zeros((samples, *graph.signals[name].shape), np.int64)] * node.steps
-            for name, node in graph.nodes.items()
-            if isinstance(node, Delay)
-        }
-
-    def step(self, t: int) -> None:
-        """Computes the output of every node at step `t`."""
-        for name in self.graph.order:
-            if t == 0 or self.graph.signals[name].rate is Rate.STEP:
-                self.values[name] = self._output(name, t)
-        for name, queue in self.queues.items():
-            queue.append(self._summed(name))
-
-    def read(self, name: str, port: Port) -> A:
-        """Output (`s`) or state (`u`, `v`) of a node after the step."""
-        return self.values[name] if port == "s" else getattr(self.states[name], port)
-
-    def _summed(self, name: str) -> A:
-        return np.sum([self.values[source] for source in self.graph.sources(name)], axis=0)
-
-    def _output(self, name: str, t: int) -> A:
-        match node := self.graph.nodes[name]:
-            case Input():
-                return self.inputs[name] if node.rate is Rate.SAMPLE else self.inputs[name][:, t]
-            case Delay():
-                return self.queues[name].pop(0)
-            case IntNeuron():
-                return self.states[name].step(self._summed(name))
-            case Output():
-                return self._summed(name)
-            case _:
-                return apply(name, node, self._summed(name))
+    samples = sample_count(graph, inputs)
+    states = {
+        name: IntState(node, (samples, *graph.signals[name].shape))
+        for name, node in graph.nodes.items()
+        if isinstance(node, IntNeuron)
+    }
+    integers = {name: _integers(name, inputs[name]) for name in graph.inputs}
+    trace = Executor(graph, integers, states).run(record)
+    trace.events = {name: state.events for name, state in states.items()}
+    return trace
 
 
 def _integers(name: str, values: A) -> A:
@@ -123,10 +66,19 @@ class IntState:
         self.u = np.zeros(shape, np.int64)
         self.v = np.broadcast_to(self.p["v_init"], shape).astype(np.int64)
         self.carried = np.zeros(shape, bool)
+        self.output: A = np.zeros(shape, np.int64)
         self.events = {"wrap": 0, "clip": 0, "disputed": 0}
 
     def step(self, total: A) -> A:
         """Output of the population for the summed input A = `total`."""
+        self.output = self._updated(total)
+        return self.output
+
+    def read(self, port: Port) -> A:
+        """Output (`s`) or state (`u`, `v`) after the step."""
+        return {"s": self.output, "u": self.u, "v": self.v}[port]
+
+    def _updated(self, total: A) -> A:
         node, p, limit = self.node, self.p, self.limit
         above = self.v > p["theta"]
         old_u = self.u

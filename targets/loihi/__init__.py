@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from snnc.errors import OptionError, ToolError
+from snnc.errors import ToolError
 from snnc.ir import Graph
-from snnc.passes.limits import Limits, read_limits
+from snnc.passes.limits import Limits
 from snnc.reference import Inputs, Ports, Trace
 from snnc.targets.base import Check, Emitted, Engine, Progress, Target
 from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child, run_lava
@@ -23,18 +22,13 @@ from snnc.targets.loihi.program import Canonical, to_bytes
 CHECK_SECONDS = 60.0
 
 
-@cache
-def _limits(chip: str) -> Limits:
-    return read_limits(Path(__file__).with_name(f"{chip}.toml"))
-
-
 def run_loihi(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
     """Stage `loihi`: our numpy model of Lava's fixed-point rules.
 
     Raises:
         RefusedError, InputError, OptionError: see `lower` and `run_model`.
     """
-    return run_model(lower(graph, _limits("loihi2")), graph, inputs, record, progress)
+    return run_model(lower(graph, Loihi().limits()), graph, inputs, record, progress)
 
 
 def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
@@ -45,7 +39,7 @@ def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Pr
         RefusedError, InputError, OptionError: see `lower` and `run_lava`.
     """
     require_lava()
-    return run_lava(lower(graph, _limits("loihi2")), graph, inputs, record, progress)
+    return run_lava(lower(graph, Loihi().limits()), graph, inputs, record, progress)
 
 
 class Loihi(Target):
@@ -54,11 +48,7 @@ class Loihi(Target):
     name: ClassVar[str] = "loihi"
     summary: ClassVar[str] = "Intel Loihi 1 and 2: program, lava-dl .net file, Lava simulation"
     chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
-
-    def limits(self, chip: str) -> Limits:
-        if chip not in self.chips:
-            raise OptionError("--chip", f"no chip {chip!r}", f"one of {', '.join(self.chips)}")
-        return _limits(chip)
+    data: ClassVar[Path] = Path(__file__).parent
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
         program = lower(graph, limits)

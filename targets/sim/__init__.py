@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import as_file, files
+from pathlib import Path
 from typing import ClassVar
 
-from snnc.errors import OptionError, RefusedError
+from snnc.errors import RefusedError
 from snnc.ir import Graph, Neuron, Node, Pool, Scale
-from snnc.passes.limits import Limits, read_limits
+from snnc.passes.limits import Limits
 from snnc.targets.base import Check, Emitted, Engine, Target
 from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.engine import run
 from snnc.targets.sim.plan import cores
-
-
-@cache
-def _limits(chip: str) -> Limits:
-    with as_file(files("snnc.targets") / "loihi" / f"{chip}.toml") as path:
-        return read_limits(path)
 
 
 class Sim(Target):
@@ -28,11 +21,7 @@ class Sim(Target):
     name: ClassVar[str] = "sim"
     summary: ClassVar[str] = "fast exact simulation of the integer graph in numpy"
     chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
-
-    def limits(self, chip: str) -> Limits:
-        if chip not in self.chips:
-            raise OptionError("--chip", f"no chip {chip!r}", f"one of {', '.join(self.chips)}")
-        return _limits(chip)
+    data: ClassVar[Path] = Path(__file__).parent.parent / "loihi"
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
         """The integer graph is the program: no files of the target's own, no lag.
