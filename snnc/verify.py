@@ -46,7 +46,8 @@ class LayerResult:
 class Difference:
     """The first place where two stages differ, with what each of them had there.
 
-    `s` is the layer's output, `v` its membrane at the end of the step (S1 in real units).
+    `s` is the layer's output, `v` its membrane at the end of the step: in real
+    units where the float graph stands beside an integer stage, else the integers as they are.
     """
 
     layer: str
@@ -289,8 +290,14 @@ class Verifier:
         for stage in (pair.first, pair.second):
             trace = run_stage(self.artefact, stage, one, {name: ("s", "v")}, first + sample)
             s.append(float(trace.records[name, "s"][at]))
-            v.append(float(trace.records[name, "v"][at]))
+            v.append(float(trace.records[name, "v"][at]) / self._unit(pair, stage, name))
         return Difference(name, step, tuple(neuron), first + sample, (s[0], s[1]), (v[0], v[1]))
+
+    def _unit(self, pair: PairResult, stage: str, name: str) -> float:
+        """Membrane units per real unit, where an integer stage stands beside the float one."""
+        if pair.kind != "quantised" or stage == "s1":
+            return 1.0
+        return float(self.artefact.manifest["layers"][name]["quantisation"]["scale"])
 
 
 def _pairs(stages: Sequence[str]) -> list[tuple[str, str]]:

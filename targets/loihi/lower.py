@@ -123,6 +123,7 @@ def lif_reasons(node: IntNeuron, limits: Limits) -> list[str]:
         ),
         "it never fires": not node.fires,
         "it updates v before u": node.order != "uv",
+        f"it shifts sums by {node.shift}, not {limits.shift}": node.shift != limits.shift,
         "its threshold differs between neurons": theta is None,
         f"its threshold {theta} is no multiple of {unit} in 0…{theta_max * unit}": (
             theta is not None and not (0 <= theta <= theta_max * unit and theta % unit == 0)
@@ -138,7 +139,6 @@ def lif_reasons(node: IntNeuron, limits: Limits) -> list[str]:
         f"its bias is no {limits.bias_mant_bits}-bit mantissa times 2^0…2^{limits.bias_exp_max}": (
             split_bias(node.bias_v, limits) is None
         ),
-        f"it shifts sums by {node.shift}, not {limits.shift}": node.shift != limits.shift,
         f"its states have {node.state_bits} bits": node.state_bits != limits.state_bits,
     }
     return [reason for reason, holds in checks.items() if holds]

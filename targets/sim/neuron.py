@@ -13,7 +13,9 @@ int64 executor itself runs the tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,15 @@ from snnc.ir import IntNeuron
 from snnc.reference.int64 import DISPUTED_SUM, IntState
 from snnc.targets.sim.plan import EXACT32, EXACT64, largest, state_bound
 from snnc.targets.sim.scratch import Scratch
+from snnc.targets.sim.steps import Parameter, Part, Steps
 
 A = NDArray[Any]
-Parameter = A | float
-Op = Callable[[int], object]
 
 ONE = 4096
 """A decay factor of 1 in units of 2^−12."""
+
+PART = 1 << 16
+"""Most states, neurons × samples, that take their steps together: 512 KB of float64."""
 
 
 class Ranges:
@@ -135,6 +139,7 @@ class Population:
         self.gain_u = _gain(ranges.factor_u)
         self.gain_v = _gain(ranges.factor_v)
         self.reset = node.reset if node.fires else "none"
+        self.guarded = node.reset_at == "guarded" and self.reset != "none"
         self.keeps_u = ranges.remembers or node.order == "vu"
 
     def _parameter(self, values: A, unit: float = 1.0) -> Parameter:
@@ -151,11 +156,7 @@ class Population:
         self.v = np.empty(shape, self.dtype)
         self.v[...] = self.v_init
         self.carried = np.zeros(shape, bool)
-        self.work = np.empty(shape, self.dtype)
-        self.above = np.empty(shape, bool)
-        if self.keeps_u:
-            self.u = np.zeros(shape, self.dtype)
-            self.old_u = np.empty(shape, self.dtype)
+        self.u = np.zeros(shape, self.dtype) if self.keeps_u else None
 
     def run(self, x: A, scaled: bool, steps: int, scratch: Scratch) -> A:
         """Outputs (step, sample, …) of a tile.
@@ -167,41 +168,55 @@ class Population:
             steps: number of steps.
             scratch: working memory; the result lies in it too.
         """
-        x = self._scaled(x, scaled, scratch)
-        biggest = extreme(x)
+        scale = 1.0 if scaled else float(1 << self.node.shift)
+        disputed = DISPUTED_SUM << self.node.shift
+        biggest = extreme(x) * scale
         if self._u_may_leave(biggest, steps):
-            return self._by_reference(x, steps)
-        if biggest > DISPUTED_SUM << self.node.shift:
-            count = np.count_nonzero(np.abs(x) > DISPUTED_SUM << self.node.shift)
+            return self._by_reference(x, scaled, steps)
+        if biggest > disputed:
+            count = np.count_nonzero(np.abs(x) > disputed / scale)
             self.events["disputed"] += int(count) * (steps if len(x) == 1 else 1)
         output = scratch.take("s", (steps, *self.shape), bool if self.node.fires else self.dtype)
         self.records = {port: scratch.take(port, output.shape, self.dtype) for port in self.record}
-        ops = self._ops(x, steps, output, self._v_may_leave(biggest, steps), scratch)
-        for t in range(steps):
-            for op in ops:
-                op(t)
+        guard = self._v_may_leave(biggest, steps)
+        for where in self._parts():
+            Steps(self, self._part(x, scale, output, where, scratch), guard).run()
         if self.reset != "none":
             np.copyto(self.carried, output[-1])
         return output
 
-    def _scaled(self, x: A, scaled: bool, scratch: Scratch) -> A:
-        """`x` as floats, times 2^shift, contiguous in every step."""
-        if not scaled:
-            out = scratch.take("x", x.shape, self.dtype)
-            return np.multiply(x, self.dtype(1 << self.node.shift), out=out, casting="unsafe")
-        if x.flags.c_contiguous and (len(x) > 1 or x.dtype == self.dtype):
-            return x
-        out = scratch.take("x", x.shape, self.dtype)
-        np.copyto(out, x, casting="unsafe")
-        return out
+    def _parts(self) -> list[slice]:
+        samples = self.shape[0]
+        count = min(samples, -(-math.prod(self.shape) // PART))
+        edges = [samples * i // max(1, count) for i in range(count + 1)]
+        return [slice(a, b) for a, b in pairwise(edges)]
+
+    def _part(self, x: A, scale: float, output: A, where: slice, scratch: Scratch) -> Part:
+        v = self.v[where]
+        records = {port: record[:, where] for port, record in self.records.items()}
+        return Part(
+            x[:, where], scale, v, None if self.u is None else self.u[where], self.carried[where],
+            scratch.take("work", v.shape, self.dtype), scratch.take("above", v.shape, bool),
+            output[:, where], records,
+        )  # fmt: skip
+
+    def clip(self, v: A) -> None:
+        """Clips membranes that left the range, and counts them."""
+        limit = self.ranges.limit
+        if extreme(v) >= limit:
+            self.events["clip"] += int(np.count_nonzero(np.abs(v) >= limit))
+            np.clip(v, 1 - limit, limit - 1, out=v)
 
     # ---- bounds over a tile
 
     def _u_bound(self, biggest: float, steps: int) -> float:
         drive = biggest + self.ranges.bias_u
         if not self.ranges.remembers:
-            return max(drive, extreme(self.u) if self.keeps_u else 0.0)
-        return extreme(self.u) + drive * _horizon(self.gain_u, steps)
+            return max(drive, self._largest_u())
+        return self._largest_u() + drive * _horizon(self.gain_u, steps)
+
+    def _largest_u(self) -> float:
+        return 0.0 if self.u is None else extreme(self.u)
 
     def _u_may_leave(self, biggest: float, steps: int) -> bool:
         bound = self._u_bound(biggest, steps)
@@ -212,154 +227,19 @@ class Population:
         bound = extreme(self.v) + drive * _horizon(self.gain_v, steps)
         return bound >= self.ranges.limit - 1
 
-    def _by_reference(self, x: A, steps: int) -> A:
+    def _by_reference(self, x: A, scaled: bool, steps: int) -> A:
         state = IntState(self.node, self.shape)
         state.v, state.carried = self.v.astype(np.int64), self.carried.copy()
-        if self.keeps_u:
+        if self.u is not None:
             state.u = self.u.astype(np.int64)
-        totals = as_int(x, self.node.shift)
+        totals = as_int(x, self.node.shift if scaled else 0)
         output, self.records = run_state(state, totals, steps, self.record)
         self.v[...], self.carried[...] = state.v, state.carried
-        if self.keeps_u:
+        if self.u is not None:
             self.u[...] = state.u
         for key in self.events:
             self.events[key] += state.events[key]
         return output.astype(bool) if self.node.fires else output
-
-    # ---- one step, as a list of operations on fixed arrays
-
-    def _ops(self, x: A, steps: int, output: A, guard: bool, scratch: Scratch) -> list[Op]:
-        v, theta = self.v, self.theta
-        before = [self.carried, *output[:-1]] if self.reset != "none" else []
-        ops: list[Op] = []
-        if self.node.reset_at == "guarded" and self.reset != "none":
-            ops.append(lambda t: np.greater(v, theta, out=self.above))
-        ops += self._integrate(x, steps, scratch)
-        if self.node.reset_at == "after":
-            ops += self._reset_after(before, guard)
-        elif guard:
-            ops.append(self._clip)
-        if not self.node.fires:
-            ops.append(lambda t: np.copyto(output[t], v))
-        else:
-            ops.append(self._compare(output))
-            if self.node.reset_at != "after":
-                ops += self._reset_now(output)
-        if "v" in self.record:
-            kept = self.records["v"]
-            ops.append(lambda t: np.copyto(kept[t], v))
-        return ops
-
-    def _integrate(self, x: A, steps: int, scratch: Scratch) -> list[Op]:
-        """u and v up to their resets."""
-        ops: list[Op] = []
-        if self.ranges.remembers:
-            ops += self._update_u(x, steps)
-            drive = [self.old_u if self.node.order == "vu" else self.u] * steps
-            bias = self.bias_v
-        elif self.node.order == "vu":
-            u = spread(self._plus(x, self.bias_u, "u+b", scratch), steps)
-            drive, bias = [self.old_u, *u[:-1]], self.bias_v
-            np.copyto(self.old_u, self.u)
-            np.copyto(self.u, u[-1])
-            self._keep_u(u)
-        else:
-            if "u" in self.record:
-                self._keep_u(spread(self._plus(x, self.bias_u, "u+b", scratch), steps))
-            both = self.bias_u + self.bias_v
-            drive, bias = spread(self._plus(x, both, "drive", scratch), steps), 0.0
-        ops += self._update_v(drive)
-        if np.any(bias):
-            ops.append(lambda t: np.add(self.v, bias, out=self.v))
-        return ops
-
-    def _plus(self, x: A, bias: Parameter, name: str, scratch: Scratch) -> A:
-        if not np.any(bias):
-            return x
-        return np.add(x, bias, out=scratch.take(name, x.shape, self.dtype))
-
-    def _keep_u(self, u: Sequence[A]) -> None:
-        if "u" in self.record:
-            for target, value in zip(self.records["u"], u, strict=True):
-                np.copyto(target, value)
-
-    def _update_u(self, x: A, steps: int) -> list[Op]:
-        u, decay, inputs = self.u, self.decay_u, spread(x, steps)
-        ops: list[Op] = []
-        if self.node.order == "vu":
-            ops.append(lambda t: np.copyto(self.old_u, u))
-        ops += _decay(u, decay)
-        ops.append(lambda t: np.add(u, inputs[t], out=u))
-        if np.any(self.bias_u):
-            ops.append(lambda t: np.add(u, self.bias_u, out=u))
-        if "u" in self.record:
-            kept = self.records["u"]
-            ops.append(lambda t: np.copyto(kept[t], u))
-        return ops
-
-    def _update_v(self, drive: Sequence[A]) -> list[Op]:
-        v = self.v
-        if not np.any(self.decay_v):
-            return [lambda t: np.copyto(v, drive[t])]
-        return [*_decay(v, self.decay_v), lambda t: np.add(v, drive[t], out=v)]
-
-    def _clip(self, t: int) -> None:
-        del t
-        limit = self.ranges.limit
-        if extreme(self.v) >= limit:
-            self.events["clip"] += int(np.count_nonzero(np.abs(self.v) >= limit))
-            np.clip(self.v, 1 - limit, limit - 1, out=self.v)
-
-    def _reset_after(self, before: Sequence[A], guard: bool) -> list[Op]:
-        ops: list[Op] = []
-        if self.reset == "soft":
-            ops += self._subtract(before)
-        if guard:
-            ops.append(self._clip)
-        if self.reset == "hard":
-            ops.append(lambda t: np.putmask(self.v, before[t], 0))
-        return ops
-
-    def _compare(self, output: A) -> Op:
-        v, theta, work = self.v, self.theta, self.work
-        if self.node.reset_at != "guarded" or self.reset == "none":
-            return lambda t: np.greater(v, theta, out=output[t])
-
-        def guarded(t: int) -> None:
-            np.multiply(self.above, self.v_sub, out=work, dtype=self.dtype)
-            np.subtract(v, work, out=work)
-            np.greater(work, theta, out=output[t])
-
-        return guarded
-
-    def _reset_now(self, output: A) -> list[Op]:
-        if self.reset == "soft":
-            return self._subtract(output)
-        if self.reset == "hard":
-            return [lambda t: np.putmask(self.v, output[t], 0)]
-        return []
-
-    def _subtract(self, where: Sequence[A] | A) -> list[Op]:
-        v, work, v_sub = self.v, self.work, self.v_sub
-        return [
-            lambda t: np.multiply(where[t], v_sub, out=work, dtype=self.dtype),
-            lambda t: np.subtract(v, work, out=v),
-        ]
-
-
-def _decay(state: A, factor: Parameter) -> list[Op]:
-    """state ← trunc(state·factor), in place."""
-    if isinstance(factor, float) and factor == 1.0:
-        return []
-    return [
-        lambda t: np.multiply(state, factor, out=state),
-        lambda t: np.trunc(state, out=state),
-    ]
-
-
-def spread(x: A, steps: int) -> list[A]:
-    """The array of each step; the same one where it is given once."""
-    return list(x) if len(x) == steps else [x[0]] * steps
 
 
 def extreme(x: A) -> float:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -107,7 +106,7 @@ class Dense(Synapse):
         y = scratch.take("y", (*x.shape[:-1], self.columns.shape[1]), self.dtype)
         way, active = self._choose(x)
         if way == "by_axon" and active is not None:
-            self._by_axon(x, active, y)
+            self._by_axon(x, active, y, scratch)
         elif way == "by_event":
             self._by_event(x, y)
         else:
@@ -149,11 +148,16 @@ class Dense(Synapse):
         events = x.shape[0] * np.count_nonzero(x[len(x) // 2])
         return Cost(dense, by_axon, find + CALL + events * (EVENT + ADD * out))
 
-    def _by_axon(self, x: A, active: A, y: A) -> None:
+    def _by_axon(self, x: A, active: A, y: A, scratch: Scratch) -> None:
+        steps, out = len(x), self.columns.shape[1]
         for sample, axons in enumerate(active):
             index = np.flatnonzero(axons)
-            rows = x[:, sample][:, index].astype(self.dtype)
-            np.matmul(rows, self.columns.take(index, axis=0), out=y[:, sample])
+            rows = scratch.take("rows", (steps, len(index)), self.dtype)
+            np.copyto(rows, x[:, sample][:, index], casting="unsafe")
+            columns = scratch.take("columns", (len(index), out), self.dtype)
+            # The indices are in range; without a mode `take` would fill a copy of `out`.
+            self.columns.take(index, axis=0, out=columns, mode="clip")
+            np.matmul(rows, columns, out=y[:, sample])
 
     def _by_event(self, x: A, y: A) -> None:
         fan_in, out = self.columns.shape
@@ -193,34 +197,38 @@ class Convolution(Synapse):
 
     def __call__(self, x: A, scratch: Scratch) -> A:
         """Sums (step, sample, out, …) for inputs (step, sample, in, …)."""
-        images = math.prod(x.shape[:2])
-        plane = math.prod(self.padded)
-        # A run may read past the last image; what it computes from there is thrown away.
-        slack = math.prod(self.node.kernel) * max(self.node.dilation) * 2 + self.padded[-1]
-        flat = scratch.take("padded", (images * self.channels * plane + slack,), self.dtype)
-        self._fill(flat[: images * self.channels * plane], x)
-        out = len(self.weight)
+        images, out = math.prod(x.shape[:2]), len(self.weight)
         y = scratch.take("y", (images, self.node.groups, out // self.node.groups, self.computed),
                          self.dtype)  # fmt: skip
         chunk = max(1, PATCHES // (self.rows.shape[-1] * self.node.groups * self.computed))
+        flat = self._padded(min(chunk, images), scratch)
+        x_flat = x.reshape(images, *x.shape[2:])
         for start in range(0, images, chunk):
-            self._multiply(flat, start, min(start + chunk, images), y, scratch)
+            stop = min(start + chunk, images)
+            self._fill(flat, x_flat[start:stop])
+            self._multiply(flat, y[start:stop], scratch)
         bias = None if self.bias is None else self.bias.reshape(self.node.groups, -1, 1)
         self.finish(y, bias)
         full = y.reshape(*x.shape[:2], out, *self.positions)
         valid: tuple[Any, ...] = (..., *(slice(n) for n in self.out))
         return full[valid]
 
+    def _padded(self, images: int, scratch: Scratch) -> A:
+        """Memory for a few images and the zeros around them, which nothing else writes to."""
+        # A run may read past the last image; what it computes from there is thrown away.
+        slack = math.prod(self.node.kernel) * max(self.node.dilation) * 2 + self.padded[-1]
+        size = images * self.channels * math.prod(self.padded) + slack
+        return scratch.take("padded", (size,), self.dtype)
+
     def _fill(self, flat: A, x: A) -> None:
-        """`x` between zeros."""
-        image = flat.reshape(*x.shape[:2], self.channels, *self.padded)
-        if any(self.node.padding):
-            image[...] = 0
+        """Images (image, channel, …) between zeros."""
+        size = len(x) * self.channels * math.prod(self.padded)
+        image = flat[:size].reshape(len(x), self.channels, *self.padded)
         inner = [slice(p, n - p) for p, n in zip(self.node.padding, self.padded, strict=True)]
         where: tuple[Any, ...] = (..., *inner)
         np.copyto(image[where], x, casting="unsafe")
 
-    def _multiply(self, flat: A, start: int, stop: int, y: A, scratch: Scratch) -> None:
+    def _multiply(self, flat: A, y: A, scratch: Scratch) -> None:
         node, kernel = self.node, self.node.kernel
         plane, item = math.prod(self.padded), flat.itemsize
         axes = [item * math.prod(self.padded[i + 1 :]) for i in range(len(self.padded))]
@@ -228,16 +236,17 @@ class Convolution(Synapse):
         positions, steps = self.out, [s * a for s, a in zip(node.stride, axes, strict=True)]
         if self.by_runs:
             positions, steps = (self.computed,), [item]
-        view = as_strided(
-            flat[start * self.channels * plane :],
-            (stop - start, self.channels, *kernel, *positions),
-            (self.channels * plane * item, plane * item, *taps, *steps),
-            writeable=False,
+        # Not `as_strided`, which takes 30 µs a call.
+        view: A = np.ndarray(
+            (len(y), self.channels, *kernel, *positions),
+            self.dtype,
+            flat,
+            strides=(self.channels * plane * item, plane * item, *taps, *steps),
         )
         columns = scratch.take("columns", view.shape, self.dtype)
         np.copyto(columns, view)
-        columns = columns.reshape(stop - start, node.groups, -1, self.computed)
-        np.matmul(self.rows, columns, out=y[start:stop])
+        columns = columns.reshape(len(y), node.groups, -1, self.computed)
+        np.matmul(self.rows, columns, out=y)
 
 
 class SumPool:
