@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Live:
-    """A torch module at hand, with how it is stepped: it answers S0 for new samples."""
+    """A torch module at hand, with how it is stepped: it answers S0 for new samples.
+
+    Attributes:
+        dtypes: of its inputs, as in the example that it was traced with.
+        traced_steps: T of that example.
+    """
 
     module: nn.Module
     steps: int | None
     time_axis: int | None
+    dtypes: tuple[Any, ...]
+    traced_steps: int | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Compiled:
         return run_stage(self.artefact, stage, check_inputs(self.artefact, _arrays(data)), record)
 
     def verify(
-        self, data: Any = None, stages: Sequence[str] | None = None, labels: Any = None
+        self, data: Any = None, stages: Sequence[str] | str | None = None, labels: Any = None
     ) -> Report:
         """Compares the stages; the framework's own spikes (S0) come from the live module.
 
@@ -62,9 +69,10 @@ class Compiled:
         """
         arrays = None if data is None else _arrays(data)
         framework = None
-        if arrays is not None and self.live is not None and (stages is None or "s0" in stages):
+        wanted = stages is None or "s0" in stages
+        if arrays is not None and self.live is not None and wanted:
             framework = self._framework(arrays)
-        given = None if labels is None else np.asarray(_numpy(labels))
+        given = None if labels is None else _numpy(labels)
         return verify(self.artefact, arrays, stages, given, framework)
 
     def save(self, path: str | Path, force: bool = False) -> Path:
@@ -75,12 +83,16 @@ class Compiled:
         from snnc.frontends.trace import run_module
 
         assert self.live is not None
-        if self.artefact.encoding.scheme not in ("direct", "none"):
+        same_steps = self.artefact.int_graph.steps == self.live.traced_steps
+        if self.artefact.encoding.scheme not in ("direct", "none") or not same_steps:
             return None
         import torch
 
         samples = check_inputs(self.artefact, data)
-        tensors = tuple(torch.as_tensor(np.asarray(value)) for value in samples.values())
+        tensors = tuple(
+            torch.as_tensor(value).to(dtype)
+            for value, dtype in zip(samples.values(), self.live.dtypes, strict=True)
+        )
         axis = self.live.time_axis
         moved = tuple(_time_to(axis, value) for value in tensors)
         return run_module(
@@ -158,8 +170,10 @@ def _loaded(
         raise OptionError("example_input", "a module is traced with an example", "give a batch")
     from snnc.frontends.trace import trace
 
-    live = Live(model, steps, time_axis)
-    return trace(model, example_input, steps=steps, time_axis=time_axis), live
+    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+    traced = trace(model, example_input, steps=steps, time_axis=time_axis)
+    live = Live(model, steps, time_axis, tuple(x.dtype for x in inputs), traced.graph.steps)
+    return traced, live
 
 
 def _arrays(data: Any) -> Any:
@@ -170,4 +184,10 @@ def _arrays(data: Any) -> Any:
 
 
 def _numpy(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    tensor = value.detach().cpu()
+    # numpy has no bfloat16; float32 holds all of its values.
+    return (
+        tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor
+    ).numpy()

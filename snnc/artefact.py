@@ -12,6 +12,7 @@ The same model and options give the same bytes: no clock times, no paths.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -61,17 +62,13 @@ class Artefact:
             ArtefactError: the folder exists and `force` is off, or it can't be written.
         """
         folder = Path(path)
-        if folder.exists() and not force:
-            raise ArtefactError(str(folder), "exists already", "choose another folder or --force")
-        if folder.exists() and not (folder / MANIFEST).is_file():
-            raise ArtefactError(
-                str(folder), "is not an artefact of snnc, so it is not replaced", "choose another"
-            )
+        check_free(folder, force)
         try:
             _write_folder(folder, self._contents())
         except OSError as error:
+            fix = "free some space" if error.errno == errno.ENOSPC else "choose another folder"
             raise ArtefactError(
-                str(folder), f"can't be written ({error.strerror or error})", "free some space"
+                str(folder), f"can't be written ({error.strerror or error})", fix
             ) from error
         return folder
 
@@ -99,16 +96,36 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             file = built / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-        if folder.exists():
-            os.rename(folder, staging / "old")
-        try:
-            os.rename(built, folder)
-        except OSError:
-            if (staging / "old").exists():
-                os.rename(staging / "old", folder)
-            raise
+        _swap(folder, built, staging / "old")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(folder: Path, built: Path, old: Path) -> None:
+    """Puts `built` in the place of `folder`; whatever interrupts it, one of them stands there."""
+    try:
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(built, folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        raise
+
+
+def check_free(path: str | Path, force: bool) -> None:
+    """Raises ArtefactError if an artefact can't take the place of what is there."""
+    folder = Path(path)
+    if not folder.name:
+        raise ArtefactError(str(folder), "is no name for a folder", "give the artefact a name")
+    if not folder.exists():
+        return
+    if not force:
+        raise ArtefactError(str(folder), "exists already", "choose another folder or --force")
+    if not (folder / MANIFEST).is_file():
+        raise ArtefactError(
+            str(folder), "is not an artefact of snnc, so it is not replaced", "choose another"
+        )
 
 
 def load(path: str | Path) -> Artefact:
@@ -126,25 +143,42 @@ def load(path: str | Path) -> Artefact:
         if "example.npz" in contents:
             example = _read_example(folder / "example.npz")
         prefix = f"{manifest['target']}/"
-        stored = manifest["encoding"]
-        if stored["scheme"] not in SCHEMES:
-            raise ArtefactError(str(folder), f"unknown encoding {stored['scheme']!r}")
-        encoding = Encoding(stored["scheme"], stored["steps"], stored["seed"])
+        float_graph = read_graph(folder / "float.npz") if "float.npz" in contents else None
+        int_graph = read_graph(folder / "integer.npz")
+        _check_belongs(manifest, float_graph, int_graph)
         return Artefact(
             manifest,
-            read_graph(folder / "float.npz") if "float.npz" in contents else None,
-            read_graph(folder / "integer.npz"),
-            encoding,
+            float_graph,
+            int_graph,
+            _read_encoding(manifest["encoding"]),
             example,
             {n.removeprefix(prefix): d for n, d in contents.items() if n.startswith(prefix)},
             str(folder),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtefactError(
-            str(folder), f"its manifest is incomplete ({error})", "compile again"
+            str(folder), f"its manifest is incomplete or wrong ({error})", "compile again"
         ) from error
     except SnncError as error:
         raise ArtefactError(str(folder), str(error), "compile again") from error
+
+
+def _read_encoding(stored: Mapping[str, Any]) -> Encoding:
+    scheme, steps, seed = stored["scheme"], stored["steps"], stored["seed"]
+    if scheme not in SCHEMES or type(seed) is not int or seed < 0:
+        raise ValueError(f"encoding {dict(stored)}")
+    if steps is not None and (type(steps) is not int or steps < 1):
+        raise ValueError(f"encoding {dict(stored)}")
+    return Encoding(scheme, steps, seed)
+
+
+def _check_belongs(manifest: Mapping[str, Any], floats: Graph | None, integers: Graph) -> None:
+    if set(manifest["layers"]) != set(integers.neurons):
+        raise ValueError("its layers are not those of integer.npz")
+    if floats is not None and not set(floats.neurons) <= set(integers.neurons):
+        raise ValueError("float.npz and integer.npz are of different networks")
+    if floats is not None and set(floats.inputs) != set(integers.inputs):
+        raise ValueError("float.npz and integer.npz are of different networks")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -154,7 +188,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         schema, sums = manifest["schema"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtefactError(str(file), f"is not readable ({error})", "compile again") from error
     if schema != SCHEMA:
         raise ArtefactError(
@@ -167,7 +201,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _checked(folder: Path, name: str, digest: str) -> bytes:
     file = folder / name
-    if not file.resolve().is_relative_to(folder.resolve()):
+    if "\0" in name or not file.resolve().is_relative_to(folder.resolve()):
         raise ArtefactError(str(folder), f"names a file outside of it ({name})", "compile again")
     try:
         data = file.read_bytes()

@@ -17,6 +17,8 @@ def write_whole(path: Path, data: bytes | memoryview, error: type[SnncError]) ->
     Raises:
         error: it can't be written.
     """
+    if not path.name:
+        raise error(str(path), "is no name for a file", "give the file a name")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)

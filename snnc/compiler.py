@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import snnc
 from snnc.artefact import Artefact
-from snnc.encoding import Encoding, Scheme, direct_inputs
+from snnc.encoding import SCHEMES, Encoding, Scheme, direct_inputs
 from snnc.errors import OptionError
 from snnc.frontends.model import Example, Model
-from snnc.ir import Graph, Input, IntNeuron, Kind
+from snnc.ir import Graph, Input, IntNeuron, Kind, Rate
 from snnc.passes.base import Pass, run_passes
 from snnc.passes.calibrate import Statistics, measure
 from snnc.passes.distribute import Distribute
 from snnc.passes.limits import Limits
 from snnc.passes.merge_hops import MergeHops
-from snnc.passes.quantise import HEADROOM, LayerScale, quantise
+from snnc.passes.quantise import HEADROOM, LayerScale, Quantised, quantise
 from snnc.passes.readout import AddReadouts
 from snnc.passes.shift_origin import ShiftOrigin
 from snnc.samples import Samples, batches, check_samples
-from snnc.targets.base import Emitted
+from snnc.targets.base import Emitted, Target
 from snnc.targets.registry import target as find_target
 
 PIPELINE: tuple[Pass, ...] = (AddReadouts(), Distribute(), MergeHops(), ShiftOrigin())
@@ -29,27 +30,66 @@ PIPELINE: tuple[Pass, ...] = (AddReadouts(), Distribute(), MergeHops(), ShiftOri
 
 CALIBRATION_BATCH = 16
 
+INPUT_BITS = 8
+"""Default width of directly encoded inputs."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose of a compilation.
+    """What a user can choose of a compilation; None leaves it to the model or the default.
 
     Attributes:
-        target, chip: the backend and its chip (None: the target's default).
-        encoding: None chooses `direct` for real inputs and `none` for spikes.
-        steps: T; None takes the model's.
-        input_bits: largest width of directly encoded inputs.
-        input_range: (low, high) of directly encoded inputs; None takes the data's.
-        seed: of the rate encoder.
+        target, chip: the backend and its chip (default: the target's first).
+        encoding: default `direct` for real inputs and `none` for spikes.
+        steps: T; default the model's.
+        input_bits: largest width of directly encoded inputs (8).
+        input_range: (low, high) of directly encoded inputs; default the data's.
+        seed: of the rate encoder (0).
+
+    Raises:
+        OptionError: a value that makes no sense.
     """
 
     target: str = "loihi"
     chip: str | None = None
     encoding: Scheme | None = None
     steps: int | None = None
-    input_bits: int = 8
+    input_bits: int | None = None
     input_range: tuple[float, float] | None = None
-    seed: int = 0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None and self.encoding not in SCHEMES:
+            raise OptionError(
+                "--encoding", f"no encoding {self.encoding!r}", f"one of {', '.join(SCHEMES)}"
+            )
+        for label, low, high in (("steps", 1, None), ("input_bits", 1, 24), ("seed", 0, None)):
+            _check_whole(label, getattr(self, label), low, high)
+        if self.input_range is not None and not _is_range(self.input_range):
+            raise OptionError(
+                "--input-range",
+                f"{self.input_range!r} is no range",
+                "give LOW and HIGH, LOW < HIGH",
+            )
+
+
+def _check_whole(label: str, value: Any, low: int, high: int | None) -> None:
+    if value is None:
+        return
+    inside = type(value) is int and value >= low and (high is None or value <= high)
+    if not inside:
+        span = f"from {low}" + ("" if high is None else f" to {high}")
+        raise OptionError(
+            f"--{label.replace('_', '-')}", f"{value!r} makes no sense", f"a whole number {span}"
+        )
+
+
+def _is_range(bounds: Any) -> bool:
+    try:
+        low, high = map(float, bounds)
+    except (TypeError, ValueError):
+        return False
+    return -math.inf < low < high < math.inf
 
 
 def compile_model(
@@ -70,12 +110,10 @@ def compile_model(
     """
     backend = find_target(options.target)
     limits = backend.limits(options.chip)
-    encoding = _encoding(model.graph, options)
     if model.is_integer:
-        graph = model.graph
-        return _artefact(
-            graph, None, encoding, limits, backend.emit(graph, limits), model, {}, options
-        )
+        return _integer_artefact(model, backend, limits, options, calibration)
+    encoding = _encoding(model.graph, options)
+    _check_steps(model.graph, encoding, options)
     steps = options.steps or model.graph.steps
     float_graph = encoding.float_graph(model.graph.with_(steps=steps)).check()
     data = _calibration(float_graph, encoding, model.example, calibration)
@@ -83,13 +121,31 @@ def compile_model(
     statistics = _statistics(merged, encoding, data, progress)
     encoded = merged
     if encoding.scheme == "direct":
-        encoded = direct_inputs(merged, options.input_bits, options.input_range, data)
+        bits = options.input_bits or INPUT_BITS
+        encoded = direct_inputs(merged, bits, options.input_range, data)
     quantised = quantise(encoded, limits, statistics)
-    graph = quantised.graph
-    emitted = backend.emit(graph, limits)
-    return _artefact(
-        graph, float_graph, encoding, limits, emitted, model, quantised.layers, options
-    )
+    emitted = backend.emit(quantised.graph, limits)
+    example = _comparable(model, encoding, steps)
+    manifest = _manifest(quantised, float_graph, encoding, limits, emitted, model, options)
+    return Artefact(manifest, float_graph, quantised.graph, encoding, example, dict(emitted.files))
+
+
+def _integer_artefact(
+    model: Model, backend: Target, limits: Limits, options: Options, calibration: object
+) -> Artefact:
+    """A source that holds integers already has nothing left to choose."""
+    plain = Options(options.target, options.chip)
+    if options != plain or calibration is not None:
+        raise OptionError(
+            "compile",
+            "the source holds integers already: encoding, steps, input range and calibration"
+            " have no say",
+            "leave these options away",
+        )
+    emitted = backend.emit(model.graph, limits)
+    encoding = Encoding("none")
+    manifest = _manifest(Quantised(model.graph), None, encoding, limits, emitted, model, options)
+    return Artefact(manifest, None, model.graph, encoding, model.example, dict(emitted.files))
 
 
 def _encoding(graph: Graph, options: Options) -> Encoding:
@@ -97,13 +153,38 @@ def _encoding(graph: Graph, options: Options) -> Encoding:
     scheme: Scheme = options.encoding or ("direct" if Kind.ANALOG in kinds else "none")
     if scheme != "none" and Kind.ANALOG not in kinds:
         raise OptionError(
-            "--encoding", f"the model takes spikes already, {scheme} makes them from real values",
+            "--encoding",
+            f"the model takes spikes already, {scheme} makes them from real values",
             "leave --encoding away",
-        )  # fmt: skip
-    steps = options.steps or graph.steps
-    seeded = scheme == "rate"
+        )
+    if scheme != "direct" and (options.input_bits or options.input_range):
+        raise OptionError(
+            "--input-bits, --input-range", f"mean nothing with {scheme} encoding", "leave them away"
+        )
+    if scheme != "rate" and options.seed is not None:
+        raise OptionError("--seed", f"means nothing with {scheme} encoding", "leave it away")
     made = scheme in ("rate", "latency")
-    return Encoding(scheme, steps if made else None, options.seed if seeded else 0)
+    return Encoding(scheme, (options.steps or graph.steps) if made else None, options.seed or 0)
+
+
+def _check_steps(graph: Graph, encoding: Encoding, options: Options) -> None:
+    sequence = any(graph.signals[name].rate is Rate.STEP for name in graph.inputs)
+    if options.steps is None or encoding.scheme in ("rate", "latency") or not sequence:
+        return
+    if graph.steps not in (None, options.steps):
+        raise OptionError(
+            "--steps",
+            f"the model takes sequences of {graph.steps} steps",
+            "leave --steps away: a sequence brings its own length",
+        )
+
+
+def _comparable(model: Model, encoding: Encoding, steps: int | None) -> Example | None:
+    """The example, without the framework's spikes where these belong to other steps or inputs."""
+    example = model.example
+    if example is None or (encoding.steps is None and steps == model.graph.steps):
+        return example
+    return Example(example.inputs, {}, {})
 
 
 def _calibration(
@@ -138,17 +219,17 @@ def _statistics(
     return measure(graph, runs, advance)
 
 
-def _artefact(
-    graph: Graph,
+def _manifest(
+    quantised: Quantised,
     float_graph: Graph | None,
     encoding: Encoding,
     limits: Limits,
     emitted: Emitted,
     model: Model,
-    layers: Mapping[str, LayerScale],
     options: Options,
-) -> Artefact:
-    manifest = {
+) -> dict[str, Any]:
+    graph = quantised.graph
+    return {
         "snnc": snnc.__version__,
         "target": options.target,
         "chip": limits.chip,
@@ -159,14 +240,14 @@ def _artefact(
         "passes": [] if float_graph is None else [p.name for p in PIPELINE] + ["quantise"],
         "rounding": "nearest, ties to even; decays truncate towards zero; negative exponents floor",
         "headroom": HEADROOM,
-        "layers": {name: _layer(graph, name, layers, emitted) for name in graph.neurons},
+        "layers": {name: _layer(graph, name, quantised.layers, emitted) for name in graph.neurons},
+        "outputs": {name: {"unit": unit} for name, unit in quantised.units.items()},
         "lag": dict(emitted.lag),
         "limits": asdict(limits),
         "notes": list(graph.notes),
         "report": list(emitted.report),
         "facts": dict(emitted.facts),
     }
-    return Artefact(manifest, float_graph, graph, encoding, model.example, dict(emitted.files))
 
 
 def _layer(

@@ -1,8 +1,8 @@
 """How a sample becomes what a chip takes: graded or binary spikes, made by the host.
 
 * `direct`: x as integers, round(x / scale), the same at every step for a static sample.
-* `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i draws from a
-  generator seeded with (seed, i), so that it does not depend on the batch.
+* `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i of input k draws
+  from a generator seeded with (seed, k, i), so that it does not depend on the batch.
 * `latency`: one spike at step round((1 − x)·(T − 1)), none for x = 0; x in [0, 1].
 * `none`: the data are spikes (or integers) already; every value is checked.
 """
@@ -66,7 +66,10 @@ class Encoding:
         """Inputs of S1 for raw samples; `first` is the index of the first sample in its set."""
         if self.scheme in ("direct", "none"):
             return {name: np.asarray(samples[name]) for name in graph.inputs}
-        return {name: self._spikes(name, samples[name], first) for name in graph.inputs}
+        return {
+            name: self._spikes(name, samples[name], (self.seed, index, first))
+            for index, name in enumerate(graph.inputs)
+        }
 
     def int_inputs(self, graph: Graph, samples: Mapping[str, A], first: int = 0) -> dict[str, A]:
         """Inputs of S2 for raw samples: integers of each input's range.
@@ -77,7 +80,7 @@ class Encoding:
         encoded = self.float_inputs(graph, samples, first)
         return {name: to_integers(name, _input(graph, name), encoded[name]) for name in encoded}
 
-    def _spikes(self, name: str, x: A, first: int) -> A:
+    def _spikes(self, name: str, x: A, seed: tuple[int, int, int]) -> A:
         x = np.asarray(x, np.float64)
         if x.size and (np.min(x) < 0 or np.max(x) > 1):
             raise InputError(
@@ -91,7 +94,7 @@ class Encoding:
             when[x == 0] = -1
             return (when[:, None] == _axis(np.arange(self.steps), x.ndim)).astype(np.int8)
         drawn = [
-            np.random.default_rng([self.seed, first + i]).random((self.steps, *x.shape[1:]))
+            np.random.default_rng([*seed[:2], seed[2] + i]).random((self.steps, *x.shape[1:]))
             for i in range(len(x))
         ]
         return (np.asarray(drawn).reshape(len(x), self.steps, *x.shape[1:]) < x[:, None]).astype(
@@ -126,7 +129,9 @@ def to_integers(name: str, node: Input, x: A) -> A:
             name,
             f"values from {x.min():g} to {x.max():g}; the compiled input holds"
             f" {low * node.scale:g} to {high * node.scale:g}",
-            "compile with --input-range that covers the data",
+            "give spikes, or compile with another --encoding"
+            if node.kind is Kind.SPIKE
+            else "compile with --input-range that covers the data",
         )
     return integers.astype(np.int32)
 
@@ -158,9 +163,15 @@ def direct_inputs(
         )
         if not low < high:
             raise OptionError(
-                "--input-range", f"the range of {name} is {low:g} to {high:g}: it holds no value"
+                "--input-range",
+                f"{name} ranges from {low:g} to {high:g}"
+                + ("" if bounds else " in the example, which tells no scale"),
+                "give --input-range LOW HIGH"
+                + ("" if bounds else " or --calibrate with real data"),
             )
         signed = low < 0
+        if bits <= signed:
+            raise OptionError("--input-bits", f"{bits} bits hold no sign", "give 2 or more")
         scale = _scale(low, high, bits, signed, sample if bounds is None else None)
         if round(1 / scale) <= (1 << (bits - signed)) - 1:
             high = max(high, 1.0)  # other samples of data that lie within 0 to 1 may reach 1
@@ -184,6 +195,6 @@ def _scale(low: float, high: float, bits: int, signed: bool, sample: A | None) -
         for grid in grids:
             units = sample * grid
             fits = units.max() < top + 0.5 and units.min() > -(top + 1.5) * signed - 0.5
-            if fits and np.abs(units - np.rint(units)).max() < 1e-5 * grid:
+            if fits and np.abs(units - np.rint(units)).max() < min(1e-5 * grid, 0.01):
                 return 1 / grid
     return max(high / top, -low / (top + 1) if signed else 0.0)

@@ -40,6 +40,32 @@ def split_labels(samples: Samples) -> tuple[Samples, NDArray[Any] | None]:
     return rest, samples.get(LABELS)
 
 
+def check_labels(labels: Any, count: int) -> NDArray[np.int64]:
+    """Classes of `count` samples.
+
+    Raises:
+        InputError: not one whole number from 0 per sample.
+    """
+    array = np.asarray(labels)
+    whole = array.dtype.kind in "iu" or (
+        array.dtype.kind == "f" and bool(np.all(np.isfinite(array) & (array == np.rint(array))))
+    )
+    if array.shape != (count,) or not whole or (array.size and array.min() < 0):
+        raise InputError(
+            LABELS,
+            f"shape {array.shape} and dtype {array.dtype}",
+            f"give one class per sample, whole numbers from 0, shape ({count},)",
+        )
+    return array.astype(np.int64)
+
+
+def accuracy(output: NDArray[Any], labels: NDArray[np.int64]) -> int:
+    """Number of samples whose class has the largest output, summed over the steps; the lowest
+    class wins a tie."""
+    scores = output.reshape(len(output), -1, output.shape[-1]).sum(1)
+    return int(np.count_nonzero(scores.argmax(1) == labels))
+
+
 def check_samples(graph: Graph, data: Mapping[str, Any] | Any, stepwise: bool = True) -> Samples:
     """Samples by input name, with the shapes and dtypes that the graph takes.
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from snnc.artefact import Artefact
 from snnc.errors import InputError, OptionError
 from snnc.frontends.model import Example
-from snnc.ir import Graph, IntNeuron, Neuron
+from snnc.ir import Graph, IntNeuron, Neuron, Output
 from snnc.reference import Ports, Trace, run_float, run_int
-from snnc.reference.agreement import compare_with_framework
-from snnc.samples import Samples, batches, check_samples
+from snnc.reference.agreement import FrameworkAgreement, compare_with_framework
+from snnc.samples import Samples, accuracy, batches, check_labels, check_samples
 from snnc.targets.registry import engines, targets
 
 BATCH = 32
@@ -67,6 +67,8 @@ class PairResult:
     kind: Kind
     samples: int = 0
     layers: dict[str, LayerResult] = field(default_factory=dict)
+    outputs: dict[str, float] = field(default_factory=dict)
+    """By output, the largest |difference| in real units over the largest |value| (S1–S2)."""
     difference: Difference | None = None
 
     @property
@@ -117,9 +119,8 @@ class Report:
 
 def stages_of(artefact: Artefact) -> list[str]:
     """Every stage that can be named for an artefact, in order."""
-    floats = ["s1"] if artefact.float_graph is not None else []
-    framework = ["s0"] if artefact.example is not None and floats else []
-    return [*framework, *floats, "s2", *engines()]
+    floats = ["s0", "s1"] if artefact.float_graph is not None else []
+    return [*floats, "s2", *engines()]
 
 
 def run_stage(
@@ -147,8 +148,9 @@ def run_stage(
         return run_int(artefact.int_graph, inputs, record)
     known_engines = engines()
     if stage not in known_engines:
+        runnable = [name for name in stages_of(artefact) if name != "s0"]
         raise OptionError(
-            "--stage", f"no stage {stage!r} here", f"one of {', '.join(stages_of(artefact))}"
+            "--stage", f"no stage {stage!r} to run here", f"one of {', '.join(runnable)}"
         )
     return known_engines[stage](artefact.int_graph, inputs, record, progress)
 
@@ -237,9 +239,7 @@ class Verifier:
             self._score(stage, output, labels[first : first + len(output)])
 
     def _score(self, stage: str, output: NDArray[Any], labels: NDArray[Any]) -> None:
-        scores = output.reshape(len(output), -1, output.shape[-1]).sum(1)
-        right = int(np.count_nonzero(scores.argmax(1) == labels))
-        self.right[stage] = self.right.get(stage, 0) + right
+        self.right[stage] = self.right.get(stage, 0) + accuracy(output, labels)
 
     def _count_framework(
         self, framework: Example, labels: NDArray[Any] | None, first: int, size: int
@@ -251,13 +251,16 @@ class Verifier:
 
     def _compare_framework(self, pair: PairResult, framework: Example) -> None:
         assert self.artefact.float_graph is not None
-        pair.samples += len(next(iter(framework.inputs.values())))
+        size = len(next(iter(framework.inputs.values())))
+        pair.samples += size
         agreement = compare_with_framework(self.artefact.float_graph, framework)
         for name, found in agreement.items():
             layer = pair.layers.setdefault(name, LayerResult())
             layer.compared += found.decisions
             layer.differing += found.differing
             layer.ties += found.ties
+            if pair.difference is None and found.first is not None:
+                pair.difference = _framework_difference(name, found, pair.samples - size)
 
     def _compare(
         self, pair: PairResult, traces: Mapping[str, Trace], part: Samples, first: int
@@ -276,6 +279,28 @@ class Verifier:
             layer.differing += int(np.count_nonzero(unequal))
             if pair.difference is None and layer.differing:
                 pair.difference = self._first(pair, name, unequal, part, first)
+        if pair.kind == "quantised":
+            self._compare_outputs(pair, traces)
+
+    def _compare_outputs(self, pair: PairResult, traces: Mapping[str, Trace]) -> None:
+        for name, real in traces[pair.first].outputs.items():
+            unit = float(self.artefact.manifest["outputs"][name]["unit"])
+            integers = traces[pair.second].outputs[name][: len(real)]
+            found = integers * unit + self._origin(name)
+            peak = float(np.max(np.abs(real), initial=0))
+            error = float(np.max(np.abs(found - real[: len(found)]), initial=0)) / (peak or 1.0)
+            pair.outputs[name] = max(pair.outputs.get(name, 0.0), error)
+
+    def _origin(self, name: str) -> Any:
+        """Where S2 counts a membrane that is read out from: the v_reset of a hard reset."""
+        graph = self.artefact.float_graph
+        assert graph is not None
+        output, source = graph.nodes[name], graph.nodes[graph.sources(name)[0]]
+        assert isinstance(output, Output)
+        if output.port != "v" or not isinstance(source, Neuron) or source.reset != "hard":
+            return 0.0
+        repeated = (graph.steps or 1) if output.reduce == "sum" else 1
+        return source.v_reset * repeated
 
     def _first(
         self, pair: PairResult, name: str, unequal: NDArray[Any], part: Samples, first: int
@@ -298,6 +323,21 @@ class Verifier:
         if pair.kind != "quantised" or stage == "s1":
             return 1.0
         return float(self.artefact.manifest["layers"][name]["quantisation"]["scale"])
+
+
+def _framework_difference(name: str, found: FrameworkAgreement, first: int) -> Difference:
+    """Where S1 decides otherwise than the framework; both see the same membrane."""
+    assert found.first is not None
+    sample, step, *neuron = found.first
+    fired = float(found.membrane > found.theta)
+    return Difference(
+        name,
+        step,
+        tuple(neuron),
+        first + sample,
+        (1 - fired, fired),
+        (found.membrane, found.membrane),
+    )
 
 
 def _pairs(stages: Sequence[str]) -> list[tuple[str, str]]:
@@ -334,8 +374,8 @@ def _slice(example: Example, first: int, size: int) -> Example:
 def verify(
     artefact: Artefact,
     data: Mapping[str, Any] | Any | None = None,
-    stages: Sequence[str] | None = None,
-    labels: NDArray[Any] | None = None,
+    stages: Sequence[str] | str | None = None,
+    labels: Any = None,
     framework: Example | None = None,
     slow_samples: int = SLOW_SAMPLES,
     progress: Progress = lambda *_: None,
@@ -344,7 +384,8 @@ def verify(
 
     Args:
         data: samples, as `check_inputs` takes them; None uses the model's own example.
-        stages: names from `stages_of`; None takes every stage that can run here.
+        stages: names from `stages_of`, as a list or comma-separated; None takes every stage that
+            can run here.
         labels: (sample,) classes, for accuracies.
         framework: the framework's own spikes for `data` (S0); the example brings its own.
         slow_samples: how many samples go through Lava.
@@ -357,17 +398,32 @@ def verify(
             raise InputError("--input", "the model came without an example", "give samples")
         data, framework = artefact.example.inputs, artefact.example
     samples = check_inputs(artefact, data)
-    if labels is not None and len(labels) != len(next(iter(samples.values()))):
-        raise InputError("labels", f"{len(labels)} labels for another number of samples")
+    classes = None
+    if labels is not None:
+        classes = check_labels(labels, len(next(iter(samples.values()))))
     framework = framework or _matching_example(artefact, samples)
+    if framework is not None and not framework.spikes:
+        framework = None
+    if isinstance(stages, str):
+        stages = [stage.strip().lower() for stage in stages.split(",")]
     chosen = list(stages) if stages is not None else default_stages(artefact, framework)
     if "s0" in chosen and framework is None:
-        raise OptionError(
-            "--stages",
-            "s0 needs the framework's own spikes, and the model file has them for its example only",
-            "leave --input away, leave s0 out, or verify from Python with the module at hand",
+        raise OptionError("--stages", *_no_framework(artefact))
+    return Verifier(artefact, chosen, slow_samples, progress).run(samples, classes, framework)
+
+
+def _no_framework(artefact: Artefact) -> tuple[str, str]:
+    """Why S0 is not known, and what to do."""
+    if artefact.encoding.scheme in ("rate", "latency"):
+        return (
+            f"s0 saw the samples themselves, the other stages see their {artefact.encoding.scheme}"
+            " code",
+            "leave s0 out",
         )
-    return Verifier(artefact, chosen, slow_samples, progress).run(samples, labels, framework)
+    return (
+        "s0 needs the framework's own spikes, and the model file has them for its example only",
+        "leave --input away, leave s0 out, or verify from Python with the module at hand",
+    )
 
 
 def default_stages(artefact: Artefact, framework: Example | None) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from snnc.compiler import Options, compile_model
 from snnc.errors import ArtefactError
 from snnc.frontends.model import Model
 from snnc.ir.files import to_bytes
+from tests.conftest import make_model
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +171,32 @@ def test_damage_is_found(artefact: Artefact, tmp_path: Path, damage, match: str)
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="compile a model"):
         load(tmp_path / "none")
+
+
+def test_interrupt_between_the_renames_keeps_the_old_artefact(
+    artefact: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = artefact.save(tmp_path / "a")
+    before = contents(tmp_path)
+    original = os.rename
+    calls: list[object] = []
+
+    def interrupted(source: Path, target: Path) -> None:
+        calls.append(source)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(source, target)
+
+    monkeypatch.setattr("snnc.artefact.os.rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        artefact.save(folder, force=True)
+    assert contents(tmp_path) == before
+
+
+def test_graphs_of_different_networks_are_refused(artefact: Artefact, tmp_path: Path) -> None:
+    other = compile_model(make_model(5, "soft"), Options())
+    mixed = replace(
+        artefact, manifest={**artefact.manifest, "layers": {}}, int_graph=other.int_graph
+    )
+    with pytest.raises(ArtefactError, match="layers are not those"):
+        load(mixed.save(tmp_path / "a"))

@@ -105,3 +105,29 @@ def test_rate_refuses_sequences_and_missing_steps() -> None:
         Encoding("rate", 5).float_graph(graph(rate=Rate.STEP))
     with pytest.raises(OptionError, match="number of steps"):
         Encoding("rate").float_graph(graph())
+
+
+def test_two_inputs_draw_different_spikes() -> None:
+    nodes = {
+        "a": Input((3,), rate=Rate.SAMPLE),
+        "b": Input((3,), rate=Rate.SAMPLE),
+        "fc": Linear(np.eye(3)),
+        "n": Neuron(np.asarray(1.0), np.asarray(1.0)),
+        "out": Output(),
+    }
+    edges = (("a", "fc"), ("b", "fc"), ("fc", "n"), ("n", "out"))
+    encoding = Encoding("rate", 50)
+    half = np.full((2, 3), 0.5)
+    encoded = encoding.float_inputs(Graph(nodes, edges).check(), {"a": half, "b": half})
+    assert np.any(encoded["a"] != encoded["b"])
+
+
+def test_wide_inputs_are_not_called_exact_by_chance() -> None:
+    data = np.random.default_rng(1).random((40, 3))
+    node = encoded_input(direct_inputs(graph(), 20, None, {"in": data}))
+    assert node.bits == 20
+
+
+def test_constant_data_tell_no_scale() -> None:
+    with pytest.raises(OptionError, match="tells no scale"):
+        direct_inputs(graph(), 8, None, {"in": np.zeros((2, 3))})

@@ -22,8 +22,8 @@ from snnc.samples import read_samples, split_labels
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 INTERRUPTED = 130
 

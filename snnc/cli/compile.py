@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snnc.artefact import check_free
 from snnc.cli.common import (
     guarded,
     make_source_options,
@@ -31,10 +32,9 @@ from snnc.samples import read_samples, split_labels
 @click.option("--encoding", type=click.Choice(SCHEMES), help="How samples become spikes.")
 @click.option("--steps", type=click.IntRange(1), help="Steps T per sample.")
 @click.option("--calibrate", help="Samples (.npz/.npy) that choose the scales.")
-@click.option("--input-bits", type=click.IntRange(1, 24), default=8, show_default=True,
-              help="Largest width of directly encoded inputs.")  # fmt: skip
+@click.option("--input-bits", type=int, help="Largest width of directly encoded inputs.  [8]")
 @click.option("--input-range", type=float, nargs=2, help="Lowest and highest input value.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the rate encoder.")
+@click.option("--seed", type=int, help="Of the rate encoder.  [0]")
 @source_options
 @guarded
 def compile_command(
@@ -46,9 +46,9 @@ def compile_command(
     encoding: str | None,
     steps: int | None,
     calibrate: str | None,
-    input_bits: int,
+    input_bits: int | None,
     input_range: tuple[float, float] | None,
-    seed: int,
+    seed: int | None,
     weights: str | None,
     example: str | None,
     time_axis: int | None,
@@ -56,6 +56,7 @@ def compile_command(
     **nir: Any,
 ) -> None:
     """Compile MODEL (.pt, .nir, .net or package.module:factory) into an artefact folder."""
+    check_free(output, force)
     sources = make_source_options(steps, weights, example, time_axis, **nir)
     loaded = load_source(model, sources)
     options = Options(target, chip, encoding, steps, input_bits, input_range, seed)  # type: ignore[arg-type]

@@ -15,8 +15,11 @@ from snnc.errors import InputError, OptionError
 from snnc.ir import Graph
 from snnc.ir.files import npz_bytes
 from snnc.reference import Ports, Trace
-from snnc.samples import batches, read_samples, split_labels
+from snnc.samples import accuracy, batches, check_labels, read_samples, split_labels
 from snnc.verify import BATCH, check_inputs, run_stage
+
+LARGE_BATCH = 256
+"""Samples at a time where nothing but the outputs is kept."""
 
 
 @click.command("run")
@@ -34,13 +37,15 @@ def run_command(
     The output file holds one array per output, and LAYER/s, LAYER/u, LAYER/v for what --record
     names: states as the integers that they are (real numbers at stage s1).
     """
+    stage = stage.lower()
     compiled = load(artefact)
     samples, labels = split_labels(read_samples(input_file))
     checked = check_inputs(compiled, samples)
     ports = _ports(compiled.int_graph, record)
     traces: list[Trace] = []
     count = len(next(iter(checked.values())))
-    size = count if stage == "lava" else max(BATCH, 256 if not ports else BATCH)
+    classes = None if labels is None else check_labels(labels, count)
+    size = count if stage == "lava" else (BATCH if ports else LARGE_BATCH)
     with progress_bar(as_json) as advance:
         advance(f"running {stage}", 0, count)
         for first, part in batches(checked, size):
@@ -48,12 +53,12 @@ def run_command(
             advance(f"running {stage}", min(first + size, count), count)
     arrays = _joined(traces)
     write_whole(Path(output), npz_bytes(arrays), InputError)
-    summary = _summary(stage, count, arrays, traces, labels)
+    summary = _summary(stage, count, arrays, traces, classes)
     if as_json:
         print_json(summary)
         return
-    accuracy = f", accuracy {summary['accuracy']:.2%}" if "accuracy" in summary else ""
-    out.print(f"ran {count} samples on {stage}{accuracy}")
+    right = f", accuracy {summary['accuracy']:.2%}" if "accuracy" in summary else ""
+    out.print(f"ran {count} samples on {stage}{right}")
     events = {k: v for k, v in summary["events"].items() if v}
     if events:
         out.print(f"overflow events: {events}; calibrate with data that cover these samples")
@@ -61,10 +66,10 @@ def run_command(
 
 
 def _ports(graph: Graph, record: tuple[str, ...]) -> Ports:
-    ports: dict[str, tuple[str, ...]] = {}
+    ports: dict[str, set[str]] = {}
     for item in record:
         if item == "all":
-            ports.update(dict.fromkeys(graph.neurons, ("s", "u", "v")))
+            ports.update({name: {"s", "u", "v"} for name in graph.neurons})
             continue
         layer, _, wanted = item.partition(":")
         chosen = tuple(wanted.split(",")) if wanted else ("s",)
@@ -74,8 +79,8 @@ def _ports(graph: Graph, record: tuple[str, ...]) -> Ports:
                 f"{item!r} names no layer and ports",
                 f"LAYER:u,v,s with LAYER one of {', '.join(graph.neurons)}",
             )
-        ports[layer] = chosen
-    return ports
+        ports.setdefault(layer, set()).update(chosen)
+    return {layer: tuple(sorted(chosen)) for layer, chosen in ports.items()}
 
 
 def _joined(traces: list[Trace]) -> dict[str, Any]:
@@ -104,8 +109,6 @@ def _summary(
         "events": events,
     }
     if labels is not None:
-        first = next(iter(traces[0].outputs))
-        output = arrays[first]
-        scores = output.reshape(len(output), -1, output.shape[-1]).sum(1)
-        summary["accuracy"] = float(np.mean(scores.argmax(1) == labels))
+        output = arrays[next(iter(traces[0].outputs))]
+        summary["accuracy"] = accuracy(output, labels) / count
     return summary

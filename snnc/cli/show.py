@@ -38,10 +38,12 @@ def show_command(
         if chosen is None:
             raise OptionError("--stage", "this artefact has no float graph", "--stage s2")
         graph = chosen
+    elif stage is not None:
+        raise OptionError("--stage", "chooses a graph of an artefact", "leave it away for a model")
     else:
         sources = make_source_options(steps, weights, example, time_axis, **nir)
         graph = load_source(source, sources).graph
     if as_json:
         print_json(to_tree(graph)[0])
         return
-    out.print(to_text(graph), markup=False, soft_wrap=True)
+    out.print(to_text(graph), soft_wrap=True)

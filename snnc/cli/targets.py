@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from snnc.cli.common import guarded, out, print_json
+from snnc.errors import OptionError
 from snnc.report.tables import limits_table, targets_table
 from snnc.targets.registry import target as find_target
 from snnc.targets.registry import targets
@@ -18,6 +19,8 @@ from snnc.targets.registry import targets
 @guarded
 def targets_command(name: str | None, chip: str | None, as_json: bool) -> None:
     """List the installed targets, or the limits of one with their sources."""
+    if name is None and chip is not None:
+        raise OptionError("--chip", "is a chip of one target", "name the target: snnc targets NAME")
     if name is None:
         found = targets()
         if as_json:

@@ -33,12 +33,11 @@ def verify_command(
     samples, labels = (None, None)
     if input_file is not None:
         samples, labels = split_labels(read_samples(input_file))
-    chosen = None if stages is None else [stage.strip().lower() for stage in stages.split(",")]
     with progress_bar(as_json) as advance:
         report = verify(
             compiled,
             samples,
-            chosen,
+            stages,
             labels,
             slow_samples=lava_samples,
             progress=advance,
@@ -48,15 +47,19 @@ def verify_command(
     else:
         for table in verify_tables(report):
             out.print(table)
-        _say_what_was_left_out(compiled, chosen, report)
+        _say_what_was_left_out(compiled, stages, report)
     sys.exit(0 if report.ok else 1)
 
 
-def _say_what_was_left_out(artefact: Artefact, chosen: list[str] | None, report: Report) -> None:
+def _say_what_was_left_out(artefact: Artefact, chosen: str | None, report: Report) -> None:
+    clips = sum(events.get("clip", 0) + events.get("wrap", 0) for events in report.events.values())
+    if clips:
+        out.print("states left their 24 bits: compile with --calibrate and data like these")
     if chosen is not None:
         return
     for stage in stages_of(artefact):
         if stage not in ("s0", *report.samples):
             out.print(f"stage {stage} was left out: it can't run here, see `snnc doctor`")
-    if artefact.example is not None and "s0" not in report.samples:
+    example = artefact.example
+    if example is not None and example.spikes and "s0" not in report.samples:
         out.print("stage s0 is known for the model's own example only: leave --input away for it")

@@ -33,6 +33,23 @@ class SourceOptions:
     time_axis: int | None = None
 
 
+def _check_used(path: Path, options: SourceOptions) -> None:
+    """No option is ignored: those of a factory and of plain NIR need such a source."""
+    for label, value in (
+        ("--weights", options.weights),
+        ("--example", options.example),
+        ("--time-axis", options.time_axis),
+    ):
+        if value is not None:
+            raise OptionError(label, "goes with package.module:factory only", "leave it away")
+    if path.suffix != ".nir" and options.nir != NirOptions():
+        raise OptionError(
+            "--dt, --reset, --reset-at, --order, --compare",
+            f"say what a plain .nir file leaves open; a {path.suffix} file says it itself",
+            "leave them away",
+        )
+
+
 def load_source(source: str, options: SourceOptions) -> Model:
     """Reads a model.
 
@@ -44,9 +61,8 @@ def load_source(source: str, options: SourceOptions) -> Model:
         from snnc.frontends.factory import load_factory
 
         return load_factory(source, options)
-    if options.weights is not None:
-        raise OptionError("--weights", "goes with package.module:factory only")
     path = Path(source)
+    _check_used(path, options)
     if not path.is_file():
         raise ModelFileError(
             source, "no such file", "give a .pt, .nir or .net file, or package.module:factory"

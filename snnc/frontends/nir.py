@@ -74,7 +74,8 @@ def read_nir(path: Path, options: NirOptions | None = None) -> Graph:
         OptionError: options other than the defaults for a file that says all of it itself.
     """
     node = read_tree(path).get("node")
-    if not isinstance(node, dict) or node.get("type") != "NIRGraph":
+    kind = node.get("type") if isinstance(node, dict) else None
+    if not isinstance(node, dict) or not isinstance(kind, str) or kind != "NIRGraph":
         raise ModelFileError(str(path), "holds no NIR graph", "write a nir.NIRGraph with nir.write")
     ours = isinstance(node.get("metadata"), dict) and KEY in node["metadata"]
     if ours and options not in (None, NirOptions()):
@@ -87,6 +88,13 @@ def read_nir(path: Path, options: NirOptions | None = None) -> Graph:
         return _own(node, str(path)) if ours else _foreign(node, str(path), options or NirOptions())
     except GraphError as error:
         raise GraphError(f"{path}: {error.where}", error.cause, error.fix) from error
+
+
+def _are_pairs(edges: Any) -> bool:
+    return isinstance(edges, list) and all(
+        isinstance(edge, list | tuple) and len(edge) == 2 and all(isinstance(e, str) for e in edge)
+        for edge in edges
+    )
 
 
 def _own(node: Plain, where: str) -> Graph:
@@ -103,6 +111,9 @@ def _own(node: Plain, where: str) -> Graph:
         if not isinstance(metadata, dict):
             raise ModelFileError(where, f"node {name} has no snnc metadata")
         entries[name] = _json(metadata.get(KEY), where)
+        wrong = [k for k, v in metadata.items() if k != KEY and not isinstance(v, np.ndarray)]
+        if wrong:
+            raise ModelFileError(where, f"node {name}: {wrong[0]} is no array of numbers")
         known = {**stored, **{k.removeprefix(f"{KEY}_"): v for k, v in metadata.items()}}
         arrays |= {
             f"{name}/{field}": value
@@ -133,6 +144,8 @@ def _check_unaltered(expected: Plain, found: Plain, where: str) -> None:
         wrong = sorted(field for field in fields if not _same(a.get(field), b.get(field)))
         if wrong:
             raise _altered(where, f"{name}.{wrong[0]}")
+    if not _are_pairs(found.get("edges")):
+        raise _altered(where, "edges")
     if sorted(map(tuple, expected["edges"])) != sorted(map(tuple, found["edges"])):
         raise _altered(where, "edges")
 

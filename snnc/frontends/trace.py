@@ -8,7 +8,6 @@ times instead of making T copies.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -279,7 +278,7 @@ class Run:
             for name, x in zip(self.names, self.inputs, strict=True)
         }
         kept = {name: spikes[name] for name in graph.neurons}
-        return Model(graph, Example(inputs, kept, outputs), _source())
+        return Model(graph, Example(inputs, kept, outputs), _source(self.module))
 
     def _step_count(self) -> int:
         sites = self.tracer.sites.values()
@@ -338,9 +337,10 @@ class Run:
         )
 
 
-def _source() -> dict[str, str]:
-    names = [n for n in ("torch", "snntorch", "spikingjelly") if n in sys.modules]
-    return {name: version(name) for name in names}
+def _source(module: nn.Module) -> dict[str, str]:
+    """Versions of the frameworks whose layers the module uses."""
+    used = {type(part).__module__.partition(".")[0] for part in module.modules()} | {"torch"}
+    return {name: version(name) for name in ("torch", "snntorch", "spikingjelly") if name in used}
 
 
 def _sample_first(tensor: Tensor, value: Value) -> NDArray[Any]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from snnc.ir import Conv, Delay, Flatten, Graph, Linear, Node, Pool, Scale
+from snnc.ir import Conv, Delay, Flatten, Graph, Linear, Pool, Scale
 
-STATELESS = (Linear, Conv, Pool, Flatten, Scale)
-"""Operations whose output at a step depends on the input at that step alone."""
-
-LINEAR = (*STATELESS, Delay)
+LINEAR = (Linear, Conv, Pool, Flatten, Scale, Delay)
 """What may stand between two neurons."""
 
 
@@ -37,17 +34,8 @@ class Pass(ABC):
         """
 
 
-def run_passes(
-    graph: Graph, passes: Sequence[Pass], after: Callable[[Pass, Graph], None] | None = None
-) -> Graph:
-    """Runs `passes` in order and checks the graph after each; `after` sees every result."""
+def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
+    """Runs `passes` in order and checks the graph after each."""
     for item in passes:
         graph = item.run(graph).check()
-        if after is not None:
-            after(item, graph)
     return graph
-
-
-def is_stateless(node: Node) -> bool:
-    """Whether the node is one of `STATELESS`."""
-    return isinstance(node, STATELESS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Conv, Graph, Linear
+from snnc.ir import Conv, Graph, Linear, Neuron
 from snnc.passes.round_weights import FAN_IN_MAX
 from snnc.reference import Inputs, run_float
 from snnc.reference.linear import taps
@@ -25,7 +25,7 @@ class Statistics:
     """Measured on calibration data.
 
     Attributes:
-        reached: by neuron, the largest |u| or |v| (as compared, before the reset), real units.
+        reached: by neuron, the largest |g·u| or |v| (as compared, before the reset), real units.
         moments: by weighted node, (groups, f, f), the sum over inputs x of x·xᵀ, with f the
             weights of one row; left out where f is above `FAN_IN_MAX`.
     """
@@ -54,8 +54,10 @@ def measure(
     for inputs in batches:
         trace = run_float(graph, inputs, record)
         for name in neurons:
-            top = max(float(np.max(np.abs(trace.records[name, p]), initial=0)) for p in "uh")
-            reached[name] = max(reached[name], top)
+            node = graph.nodes[name]
+            assert isinstance(node, Neuron)
+            states = (trace.records[name, "u"] * node.g, trace.records[name, "h"])
+            reached[name] = max(reached[name], *(float(np.max(np.abs(x))) for x in states))
         for name, source in sources.items():
             values = trace.records[source, "s"]
             values = values.reshape(-1, *values.shape[2:])

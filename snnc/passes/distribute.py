@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,9 +23,25 @@ class Distribute(Pass):
     ensures: ClassVar[str] = "every stateless or delay node has one source and one target"
 
     def run(self, graph: Graph) -> Graph:
+        graph = _pruned(graph)
         while name := next((n for n in reversed(graph.order) if _shared(graph, n)), ""):
             graph = _split(graph, name)
         return graph
+
+
+def _pruned(graph: Graph) -> Graph:
+    """Without the linear nodes that lead nowhere; a note names them."""
+    while idle := {
+        name
+        for name, node in graph.nodes.items()
+        if isinstance(node, LINEAR) and not graph.targets(name)
+    }:
+        nodes = {name: node for name, node in graph.nodes.items() if name not in idle}
+        edges = tuple(edge for edge in graph.edges if edge[1] not in idle)
+        graph = graph.with_(nodes=nodes, edges=edges).noting(
+            *(f"{name} leads nowhere and is left out" for name in sorted(idle))
+        )
+    return graph
 
 
 def _shared(graph: Graph, name: str) -> bool:
@@ -37,7 +55,7 @@ def _split(graph: Graph, name: str) -> Graph:
     copies: list[tuple[str, str, str]] = []
     for target in graph.targets(name):
         for index, source in enumerate(graph.sources(name)):
-            copy = name if not copies else f"{name}@{len(copies)}"
+            copy = name if not copies else _free_name(name, graph.nodes, nodes)
             copies.append((source, copy, target))
             nodes[copy] = node if index == 0 else _without_bias(node)
     edges = [edge for edge in graph.edges if name not in edge]
@@ -47,6 +65,15 @@ def _split(graph: Graph, name: str) -> Graph:
     for key, value in graph.nodes.items():
         kept.update(nodes if key == name else {key: value})
     return graph.with_(nodes=kept, edges=tuple(edges))
+
+
+def _free_name(name: str, *taken: Mapping[str, Node]) -> str:
+    """The first of name@1, name@2, … that no node has: a node may be split more than once."""
+    return next(
+        copy
+        for copy in (f"{name.split('@')[0]}@{index}" for index in itertools.count(1))
+        if not any(copy in nodes for nodes in taken)
+    )
 
 
 def _without_bias(node: Node) -> Node:

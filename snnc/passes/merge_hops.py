@@ -307,30 +307,23 @@ def _convolution(links: Hop, x: Signal, where: str) -> Hop:
     axes = len(x.shape) - 1
     one, zero = (1,) * axes, (0,) * axes
     channels = x.shape[0]
-    total = Conv(np.ones((channels, 1, *one)), None, one, zero, one, channels)
-    name, start = _link_name(where), True
+    total: Conv = Conv(np.ones((channels, 1, *one)), None, one, zero, one, channels)
+    name, moved = _link_name(where), False
     for name, node in links:
         if isinstance(node, _Gain | Scale):
-            gain = node.factor if isinstance(node, _Gain) else 1.0
-            scaled = _scaled(
-                total,
-                np.full(len(total.weight), gain) if isinstance(node, _Gain) else _real(node.weight),
-                None if isinstance(node, _Gain) else node.bias,
-            )
-            assert isinstance(scaled, Conv)
-            total = scaled
+            merged = _merged(total, node)
+            assert isinstance(merged, Conv)
+            total = merged
             continue
         step = _as_conv(node, len(total.weight))
-        if start and not any(axis for axis in step.padding):
-            total = compose_convs(total, step)
-        elif start and total.bias is None:
-            padded = replace(step, padding=zero)
-            total = replace(compose_convs(total, padded), padding=step.padding)
-        elif not any(step.padding):
-            total = compose_convs(total, step)
-        else:
-            raise _unmergeable(name, where, f"the padding of {name} meets windows before it")
-        start = False
+        if any(step.padding) and (moved or total.bias is not None):
+            zeros = (
+                "windows before it" if moved else "an offset before it, which zero padding lacks"
+            )
+            raise _unmergeable(name, where, f"the padding of {name} meets {zeros}")
+        composed = compose_convs(total, replace(step, padding=zero))
+        total = composed if moved else replace(composed, padding=step.padding)
+        moved = True
     return [(name.removesuffix(".mean"), total)]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
-from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Node, Output
+from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Node, Output, Pool
 from snnc.passes.calibrate import Statistics
 from snnc.passes.limits import Limits
 from snnc.passes.round_weights import round_to_grid
@@ -32,6 +32,12 @@ A = NDArray[Any]
 HEADROOM = 2.0
 """Range of the states above what the calibration data reached."""
 
+COARSE_BITS = 6
+"""Fewer weight bits than this are noted."""
+
+UNKNOWN_STEPS = 100
+"""Steps assumed for the reach of a membrane that never resets, where nothing says how many."""
+
 INT32 = (1 << 31) - 1
 
 
@@ -40,13 +46,13 @@ class LayerScale:
     """How a layer was quantised, for reports.
 
     Attributes:
-        scale: S, membrane units per real unit.
+        scale: S: an integer v means v / S, an integer u means u / (S·g).
         weight_bits: bits of the weights in use, sign included.
         weight_error: largest |rounded − real| weight over the largest |real| weight.
         decay_error: largest |rounded − real| of the decays (absolute).
         theta_error: |rounded − real| threshold over the real one.
         range: largest |state| that fits, in real units; `reached` what calibration reached.
-        calibrated: whether `reached` was measured rather than bounded.
+        calibrated: whether `reached` was measured rather than assumed.
     """
 
     scale: float
@@ -61,10 +67,16 @@ class LayerScale:
 
 @dataclass(frozen=True)
 class Quantised:
-    """An integer graph and how it came about."""
+    """An integer graph and how it came about.
+
+    Attributes:
+        layers: by neuron layer.
+        units: by output, the real value of one of its integers.
+    """
 
     graph: Graph
     layers: Mapping[str, LayerScale] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,9 @@ def quantise(graph: Graph, limits: Limits, statistics: Statistics | None = None)
 
     Args:
         limits: the chip's number formats.
-        statistics: of calibration data. Without them the bound of one step's input and the
-            threshold stand in for the range of the states, and weights are rounded to nearest.
+        statistics: of calibration data. Without them the largest input, leaked through u and,
+            where nothing resets it, v, stands in for the range of the states, and weights are
+            rounded to nearest.
 
     Raises:
         RefusedError: a node can't be said in these formats; names the limit and the remedy.
@@ -93,7 +106,8 @@ def quantise(graph: Graph, limits: Limits, statistics: Statistics | None = None)
     for name in graph.order:
         state.visit(name)
     nodes = {name: state.nodes[name] for name in graph.nodes}
-    return Quantised(graph.with_(nodes=nodes).check(), state.layers)
+    result = graph.with_(nodes=nodes).noting(*state.notes).check()
+    return Quantised(result, state.layers, {name: state.unit[name] for name in graph.outputs})
 
 
 class _Quantiser:
@@ -105,6 +119,7 @@ class _Quantiser:
         self.unit: dict[str, float] = {}
         self.peak: dict[str, int] = {}
         self.layers: dict[str, LayerScale] = {}
+        self.notes: list[str] = []
 
     def visit(self, name: str) -> None:
         node = self.graph.nodes[name]
@@ -114,19 +129,49 @@ class _Quantiser:
             case Neuron():
                 self._population(name, node)
             case Linear() | Conv():
-                self._follow(name, node, 1)
+                self._follow(name, 1)
             case Output():
+                self._output(name, node)
+            case Pool():
+                self._follow(name, node.window)
                 self.nodes[name] = node
             case _:
-                gain = getattr(node, "window", 1)
-                self._follow(name, node, gain)
+                self._follow(name, 1)
                 self.nodes[name] = node
 
-    def _follow(self, name: str, node: Node, gain: int) -> None:
+    def _follow(self, name: str, taps: int) -> None:
         """A linear node passes its source's unit on; its peak grows by the taps that it sums."""
-        del node
         source = self.graph.sources(name)[0]
-        self.unit[name], self.peak[name] = self.unit[source], self.peak[source] * gain
+        self.unit[name], self.peak[name] = self.unit[source], self.peak[source] * taps
+
+    def _output(self, name: str, node: Output) -> None:
+        sources = self.graph.sources(name)
+        units = {self._port_unit(source, node) for source in sources}
+        if len(units) > 1:
+            raise RefusedError(
+                name,
+                f"sums {', '.join(sources)}, whose integers have different units",
+                "give each its own output and add them up afterwards",
+            )
+        self.nodes[name], self.unit[name] = node, units.pop()
+
+    def _port_unit(self, source: str, output: Output) -> float:
+        """Real value of one integer of what an output reads."""
+        neuron = self.graph.nodes[source]
+        if output.port == "s" or not isinstance(neuron, Neuron):
+            return self.unit[source]
+        if output.port == "v":
+            if neuron.reset_at == "before" and neuron.reset != "none":
+                self.notes.append(
+                    f"{source}: its membrane is read out after the reset here, before it in the"
+                    " framework; the spikes are the same"
+                )
+            return 1 / self.layers[source].scale
+        if neuron.g.ndim or not neuron.g:
+            raise RefusedError(
+                source, "its current is read out, but its gain differs", "read v or the spikes"
+            )
+        return 1 / (self.layers[source].scale * float(neuron.g))
 
     def _input(self, name: str, node: Input) -> None:
         if node.kind is Kind.ANALOG:
@@ -150,11 +195,24 @@ class _Quantiser:
         node = _uniform(node)
         synapses = [self._synapse(name, node, s) for s in self.graph.sources(name)]
         bias = self._bias(name, node)
-        plan = _Plan(name, node, synapses, bias, self.limits, self.statistics.reached.get(name))
+        plan = _Plan(
+            name,
+            node,
+            synapses,
+            bias,
+            self.limits,
+            self.statistics.reached.get(name),
+            self.graph.steps or UNKNOWN_STEPS,
+        )
         for synapse, weight in zip(synapses, plan.weights, strict=True):
             self.nodes[synapse.name] = replace(synapse.node, weight=weight, bias=None)
         self.nodes[name] = plan.neuron
         self.layers[name] = plan.report
+        if plan.report.weight_bits < COARSE_BITS and any(np.any(s.weight) for s in synapses):
+            self.notes.append(
+                f"{name}: only {plan.report.weight_bits} bits of the weights are in use, so that"
+                f" states up to {plan.needed:.3g} fit"
+            )
         fires = node.compare != "never"
         self.unit[name] = 1.0 if fires else 1 / plan.scale
         self.peak[name] = 1 if fires else (1 << (self.limits.state_bits - 1)) - 1
@@ -178,7 +236,11 @@ class _Quantiser:
                 rank = len(self.graph.signals[name].shape)
                 total = total + weighted.bias.astype(np.float64).reshape(-1, *(1,) * (rank - 1))
         through_u = total * node.g
-        if node.order == "uv" and not np.any(node.a_u):
+        read = any(
+            isinstance(output, Output) and output.port == "u"
+            for output in map(self.graph.nodes.__getitem__, self.graph.targets(name))
+        )
+        if node.order == "uv" and not np.any(node.a_u) and not read:
             return np.zeros(()), through_u + node.b
         return through_u, node.b.astype(np.float64)
 
@@ -219,8 +281,9 @@ class _Plan:
         bias: tuple[A, A],
         limits: Limits,
         reached: float | None,
+        steps: int,
     ) -> None:
-        self.name, self.node, self.synapses = name, node, synapses
+        self.name, self.node, self.synapses, self.steps = name, node, synapses, steps
         self.bias_u, self.bias_v = bias
         self.limits = limits
         self.calibrated = reached is not None
@@ -242,21 +305,30 @@ class _Plan:
         return float(np.max(np.abs(self.node.theta))) if fires else 0.0
 
     def _range(self) -> float:
-        """Without calibration: the threshold plus one step's largest input."""
+        """Without calibration: the threshold plus what the largest input adds up to in u, and in
+        v too where nothing resets it."""
         drive = sum(
             float(np.max(np.abs(s.weight).reshape(len(s.weight), -1).sum(1), initial=0)) * s.peak
             for s in self.synapses
         )
         start = float(np.max(np.abs(self.node.v_init)))
         bias = float(np.max(np.abs(self.bias_u)) + np.max(np.abs(self.bias_v)))
-        return self._threshold() + drive + bias + start
+        builds_up = self._steady(self.node.a_u)
+        if self.node.reset == "none":
+            builds_up *= self._steady(self.node.a_v)
+        return self._threshold() + (drive + bias) * builds_up + start
+
+    def _steady(self, keep: A) -> float:
+        """What a constant input of 1 adds up to under a leak, within the steps of a sample."""
+        top = float(np.max(keep))
+        return float(self.steps) if top >= 1 else min(1 / (1 - top), float(self.steps))
 
     def _check_decays(self) -> None:
         for label, value in (("a_u", self.node.a_u), ("a_v", self.node.a_v)):
             if np.any(value < 0) or np.any(value > 1):
                 raise RefusedError(
                     self.name,
-                    f"{label} = {float(np.max(value)):g} is not between 0 and 1: a decay register"
+                    f"{label} = {_outside(value):g} is not between 0 and 1: a decay register"
                     f" holds {self.limits.decay_bits} bits, unsigned",
                     "use a leak between 0 and 1",
                 )
@@ -275,10 +347,12 @@ class _Plan:
             (float(np.max(np.abs(s.weight), initial=0)) for s in self.synapses), default=0
         )
         exact = self._exact_unit(largest)
-        fine = self.limits.weight_max / largest if largest else 1.0
-        wanted = fine if exact is None else exact
         shift = self.limits.shift
         room = ((1 << (self.limits.state_bits - 1)) - 1) / self.needed
+        if threshold := self._threshold():
+            room = min(room, self._theta_top() / threshold)
+        fine = self.limits.weight_max / largest if largest else room / (1 << shift)
+        wanted = fine if exact is None else exact
         coarsest = wanted if exact is not None else wanted / 2
         if not self.limits.neuron_programs or (
             self._lif_shaped() and room / (1 << shift) >= coarsest
@@ -291,8 +365,14 @@ class _Plan:
     def _exact_unit(self, largest: float) -> float | None:
         """The largest power of two that puts every weight exactly on the chip's grid, if any."""
         if not largest:
-            return 1.0
-        power = math.floor(math.log2(self.limits.weight_max / largest))
+            return None
+        bottom = min((float(np.min(s.weight, initial=0)) for s in self.synapses), default=0)
+        top = max((float(np.max(s.weight, initial=0)) for s in self.synapses), default=0)
+        room = min(
+            self.limits.weight_max / top if top > 0 else math.inf,
+            self.limits.weight_min / bottom if bottom < 0 else math.inf,
+        )
+        power = math.floor(math.log2(room))
         unit = 2.0**power
         grid = unit / self.limits.weight_step
         for synapse in self.synapses:
@@ -314,6 +394,7 @@ class _Plan:
             and node.compare != "never"
             and not np.any(node.v_init)
             and not np.any(self.bias_u)
+            and (node.compare == ">" or bool(np.all(node.theta > 0)))
         )
 
     def _fits_lif(self) -> bool:
@@ -422,16 +503,10 @@ class _Plan:
             mantissa = np.floor(units)
         else:
             mantissa = np.ceil(units) - 1
-        theta = mantissa.astype(np.int64) * grid
-        top = ((1 << self.limits.theta_bits) - 1) << self.limits.shift
-        if np.any(theta > top) or np.any(theta < -1):
-            raise RefusedError(
-                self.name,
-                f"its threshold needs {int(np.max(theta))}, the register ends at {top}"
-                f" ({self.limits.theta_bits} bits << {self.limits.shift})",
-                "scale weights and threshold down together",
-            )
-        return theta
+        return np.minimum(mantissa.astype(np.int64) * grid, self._theta_top())
+
+    def _theta_top(self) -> int:
+        return ((1 << self.limits.theta_bits) - 1) << self.limits.shift
 
     def _report(self) -> LayerScale:
         limits, scale = self.limits, self.scale
@@ -442,7 +517,8 @@ class _Plan:
             float(np.max(np.abs(w / self.unit - s.weight), initial=0))
             for w, s in zip(self.weights, self.synapses, strict=True)
         ]
-        peak = max((int(np.max(np.abs(w), initial=0)) for w in self.weights), default=0)
+        levels = [(int(w.max(initial=0)), int(w.min(initial=0))) for w in self.weights]
+        peak = max((max(high, -low - limits.weight_step) for high, low in levels), default=0)
         full = 1 << limits.decay_bits
         decays = [(self.neuron.du, self.node.a_u), (self.neuron.dv, self.node.a_v)]
         theta = self._threshold()
@@ -460,6 +536,11 @@ class _Plan:
             reached=self.reached,
             calibrated=self.calibrated,
         )
+
+
+def _outside(values: A) -> float:
+    """The first value that is not between 0 and 1."""
+    return float(values[(values < 0) | (values > 1)].flat[0])
 
 
 def _int(values: A) -> A:

@@ -38,5 +38,7 @@ class ShiftOrigin(Pass):
                 v_init=node.v_init - origin,
                 v_reset=np.asarray(0.0),
             )
-            notes.append(f"{name}: the membrane is counted from v_reset = {origin.ravel()[0]:g}")
+            low, high = float(origin.min()), float(origin.max())
+            span = f"{low:g}" if low == high else f"{low:g}…{high:g}"
+            notes.append(f"{name}: the membrane is counted from v_reset = {span}")
         return graph.with_nodes(changes).noting(*notes)

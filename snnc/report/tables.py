@@ -39,7 +39,7 @@ def compiled_table(artefact: Artefact) -> RenderableType:
     """Layer by layer: shape, bits, scale errors, head room, lag; then what a user must know."""
     manifest = artefact.manifest
     table = _table(
-        f"{manifest['target']} ({manifest['chip']}), T = {manifest['steps']}",
+        f"{manifest['target']} ({manifest['chip']}), T = {manifest['steps'] or 'from the data'}",
         "layer", "neurons", "weight bits", "weight error", "decay error", "θ error",
         "states reach", "lag",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def compiled_table(artefact: Artefact) -> RenderableType:
             f"{scale['decay_error']:.1e}",
             f"{scale['theta_error']:.3%}",
             f"{scale['reached'] / scale['range']:.1%}"
-            + ("" if scale["calibrated"] else " (bound)"),
+            + ("" if scale["calibrated"] else " (assumed)"),
             str(layer["lag"]),
         )
     lines = [Text(f"· {line}") for line in (*manifest["notes"], *manifest["report"])]
@@ -85,14 +85,16 @@ def verify_tables(report: Report) -> list[RenderableType]:
             f"{report.accuracy[stage]:.2%}" if stage in report.accuracy else "",
             *(str(events[key]) if key in events else "" for key in ("wrap", "clip", "disputed")),
         )
-    return [pairs, *_differences(report.pairs), stages]
+    return [pairs, *_differences(report.pairs), *_output_errors(report.pairs), stages]
 
 
 def _differing(pair: PairResult, compared: int) -> str:
     if pair.kind == "ties":
         ties = sum(layer.ties for layer in pair.layers.values())
         return f"{pair.differing} (+{ties} ties)"
-    return f"{pair.differing:,} ({pair.differing / max(compared, 1):.3%})"
+    if not compared:
+        return ""
+    return f"{pair.differing:,} ({pair.differing / compared:.3%})"
 
 
 def _verdict(pair: PairResult) -> Text:
@@ -115,6 +117,14 @@ def _differences(pairs: Iterable[PairResult]) -> list[RenderableType]:
             )
         )
     return lines
+
+
+def _output_errors(pairs: Iterable[PairResult]) -> list[RenderableType]:
+    return [
+        Text(f"{pair.first}–{pair.second} output {name}: within {error:.2%} of its largest value")
+        for pair in pairs
+        for name, error in pair.outputs.items()
+    ]
 
 
 def targets_table(targets: Mapping[str, Target]) -> Table:

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from snnc.atomic import write_whole
+from snnc.errors import ToolError
 from snnc.ir.files import npz_bytes, read_npz
 from snnc.targets.loihi.program import (
     Canonical,
@@ -270,19 +272,13 @@ def run_jobs(folder: Path) -> None:
         streams = read_npz(folder / f"{index}.in.npz")
 
         def progress(share: float, index: int = index) -> None:
-            write_whole(folder / "progress", str((index + share) / len(jobs)).encode())
+            done = (index + share) / len(jobs)
+            write_whole(folder / "progress", str(done).encode(), ToolError)
 
         network = Network(program, streams, job["steps"])
         found = network.run([(name, port) for name, port in job["ports"]], progress)
         arrays = {f"{name}/{port}": data for (name, port), data in found.items()}
-        write_whole(folder / f"{index}.out.npz", npz_bytes(arrays))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees all of it or none."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+        write_whole(folder / f"{index}.out.npz", npz_bytes(arrays), ToolError)
 
 
 def end_on_failure() -> None:

@@ -236,6 +236,72 @@ def test_bad_artefacts_and_options(folder: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["error"] == "ArtefactError"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seed", "-1", "--encoding", "rate"],
+        ["--seed", "3"],
+        ["--input-range", "0", "inf"],
+        ["--input-range", "5", "1"],
+        ["--input-bits", "0"],
+        ["--input-bits", "1", "--input-range", "-1", "1"],
+        ["--input-bits", "4", "--encoding", "rate"],
+        ["--example", "x.npz"],
+        ["--time-axis", "0"],
+        ["--reset", "soft"],
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    folder: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    if "--example" in arguments:
+        arguments = ["--example", str(folder / "x.npz")]
+    result = cli("compile", str(folder / "model.pt"), "-o", str(tmp_path / "never"), *arguments)
+    failed(result, 2, "OptionError: --")
+    assert not (tmp_path / "never").exists()
+
+
+def test_labels_are_checked_before_anything_runs(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", input=np.zeros((4, 1, 6, 6)), labels=np.zeros((4, 5)))
+    result = cli(
+        "run",
+        str(folder / "out"),
+        "--input",
+        str(tmp_path / "x.npz"),
+        "-o",
+        str(tmp_path / "y.npz"),
+    )
+    failed(result, 2, "InputError: labels", "one class per sample")
+    assert not (tmp_path / "y.npz").exists()
+
+
+def test_records_add_up(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "y.npz"
+    cli(
+        "run", str(folder / "out"), "--input", str(folder / "x.npz"), "-o", str(out),
+        "--record", "lif1:u", "--record", "lif1:v",
+    )  # fmt: skip
+    with np.load(out) as arrays:
+        assert {"lif1/u", "lif1/v"} <= set(arrays.files)
+
+
+def test_names_that_look_like_markup_or_no_name_at_all(folder: Path, tmp_path: Path) -> None:
+    model = str(folder / "model.pt")
+    assert cli("compile", model, "-o", str(tmp_path / "a[b]")).exit_code == 0
+    failed(cli("compile", model, "-o", ""), 3, "no name for a folder")
+    samples = str(folder / "x.npz")
+    failed(cli("run", str(folder / "out"), "--input", samples, "-o", "."), 2, "no name for a file")
+
+
+def test_an_interrupt_during_imports_is_quiet() -> None:
+    code = "import sys, signal, os, snnc.__main__ as m; "
+    code += "sys.meta_path.insert(0, type('Stop', (), {'find_spec': staticmethod("
+    code += "lambda *a: os.kill(os.getpid(), signal.SIGINT))})()); m.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert not done.stderr
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError):
         cli("verify", str(tmp_path), "--debug")

@@ -459,7 +459,8 @@ OWN: dict[str, tuple[Callable[[Any], None], str]] = {
     "tau changed": (lambda f: put(f["node/nodes/lif"], "tau", ones(6, 3)), "lif.tau was changed"),
     "node added": (lambda f: put(f["node/nodes"].create_group("x"), "type", "I"), "x.type"),
     "edges changed": (lambda f: put(f["node"], "edges", [["in", "conv"]]), "edges was changed"),
-    "array as text": (lambda f: put(f["node/nodes/lif/metadata"], "snnc_a_v", "x"), "lacks"),
+    "array as text": (lambda f: put(f["node/nodes/lif/metadata"], "snnc_a_v", "x"),
+                      "no array of numbers"),
 }  # fmt: skip
 
 

@@ -193,3 +193,95 @@ def test_sums_beyond_32_bits_are_refused() -> None:
     wide = replace(graph.nodes["in"], kind=Kind.GRADED, bits=16)  # type: ignore[type-var]
     with pytest.raises(RefusedError, match="32 bits"):
         quantise(graph.with_nodes({"in": wide}), LOIHI2, Statistics({"n": 1.0}))
+
+
+def test_a_sum_of_different_units_is_refused() -> None:
+    """Two membranes with scales of their own can't be added as integers."""
+    nodes = {
+        "in": Input((2,), Kind.SPIKE),
+        "fine": Linear(np.eye(2) * 0.01),
+        "n": Neuron(np.asarray(0.5), np.asarray(0.0), reset="none", compare="never"),
+        "coarse": Linear(np.eye(2) * 10),
+        "m": Neuron(np.asarray(0.5), np.asarray(0.0), reset="none", compare="never"),
+        "out": Output(),
+    }
+    edges = (
+        ("in", "fine"),
+        ("fine", "n"),
+        ("in", "coarse"),
+        ("coarse", "m"),
+        ("n", "out"),
+        ("m", "out"),
+    )
+    with pytest.raises(RefusedError, match="different units"):
+        quantise(Graph(nodes, edges).check(), LOIHI2)
+
+
+@pytest.mark.parametrize(("a_u", "a_v"), [(0.95, 0.99), (0.0, 1.0), (0.5, 0.5)])
+def test_an_uncalibrated_readout_has_room_for_what_builds_up(a_u: float, a_v: float) -> None:
+    nodes = {
+        "in": Input((3,), Kind.SPIKE),
+        "fc": Linear(np.ones((2, 3))),
+        "n": Neuron(
+            np.asarray(a_v), np.asarray(0.0), np.asarray(a_u), reset="none", compare="never"
+        ),
+        "out": Output(),
+    }
+    graph = Graph.chain(nodes, steps=200)
+    result = quantise(graph, LOIHI2)
+    x = {"in": np.ones((1, 200, 3))}
+    trace = run_int(result.graph, x)
+    assert trace.events["n"]["clip"] == trace.events["n"]["wrap"] == 0
+    real = run_float(graph, x).outputs["out"]
+    np.testing.assert_allclose(
+        trace.outputs["out"] * result.units["out"], real, rtol=0.02, atol=real.max() * 0.02
+    )
+
+
+def test_a_current_that_is_read_out_keeps_its_bias() -> None:
+    nodes = {
+        "in": Input((3,), Kind.SPIKE),
+        "fc": Linear(np.eye(3), np.asarray([0.5, 1.0, 2.0])),
+        "n": Neuron(np.asarray(0.9), np.asarray(50.0), g=np.asarray(0.25)),
+        "out": Output("u"),
+    }
+    graph = Graph.chain(nodes, steps=5)
+    result = quantise(graph, LOIHI2)
+    x = {"in": np.ones((1, 5, 3))}
+    np.testing.assert_allclose(
+        run_int(result.graph, x).outputs["out"] * result.units["out"],
+        run_float(graph, x).outputs["out"],
+        rtol=0.01,
+    )
+
+
+def test_threshold_zero_is_a_neuron_program_and_refused_on_loihi1() -> None:
+    graph = chain(np.asarray([[1.0, -1.0]]), theta=0.0, compare=">=")
+    spikes = np.asarray([[[0.0, 0], [1, 0], [0, 1], [0, 1]]])
+    np.testing.assert_array_equal(
+        run_int(quantise(graph, LOIHI2).graph, {"in": spikes}).outputs["out"],
+        run_float(graph, {"in": spikes}).outputs["out"],
+    )
+
+
+def test_tiny_weights_without_data_keep_the_threshold_in_its_register() -> None:
+    node = neuron_of(quantise(chain(np.eye(2) * 1e-8), LOIHI2).graph)
+    assert node.theta <= 131071 << 6
+
+
+def test_weights_of_zero_leave_the_bias_its_precision() -> None:
+    result = quantise(chain(np.zeros((3, 2)), bias=np.asarray([0.3, 0.001, -0.2]), a_v=0.9), LOIHI2)
+    found = neuron_of(result.graph).bias_v.ravel() / result.layers["n"].scale
+    np.testing.assert_allclose(found, [0.3, 0.001, -0.2], atol=1e-4)
+
+
+def test_the_most_negative_weight_stays_on_the_grid() -> None:
+    weight = np.asarray([[-1.0, 127 / 128, 3 / 128]])
+    result = quantise(chain(weight), LOIHI2)
+    assert result.layers["n"].weight_error == 0
+    assert result.layers["n"].weight_bits == 8
+
+
+def test_few_weight_bits_are_noted() -> None:
+    result = quantise(chain(np.eye(2)), LOIHI1, Statistics({"n": 1e5}))
+    assert any("bits of the weights" in note for note in result.graph.notes)
