@@ -175,6 +175,8 @@ def _read_encoding(stored: Mapping[str, Any]) -> Encoding:
 def _check_belongs(manifest: Mapping[str, Any], floats: Graph | None, integers: Graph) -> None:
     if set(manifest["layers"]) != set(integers.neurons):
         raise ValueError("its layers are not those of integer.npz")
+    if floats is not None and set(manifest["outputs"]) != set(integers.outputs):
+        raise ValueError("its outputs are not those of integer.npz")
     if floats is not None and not set(floats.neurons) <= set(integers.neurons):
         raise ValueError("float.npz and integer.npz are of different networks")
     if floats is not None and set(floats.inputs) != set(integers.inputs):
