@@ -41,6 +41,12 @@ class Network:
     weights: tuple[np.ndarray, ...]
     thetas: tuple[int, ...]
 
+    @property
+    def neurons(self) -> int:
+        """Neurons of all layers."""
+        graph = self.graph("lif")
+        return sum(graph.signals[name].size for name in graph.neurons)
+
     def graph(self, style: Style) -> Graph:
         """The integer graph."""
         raise NotImplementedError
@@ -224,6 +230,6 @@ def networks() -> list[Network]:
     return [
         DirectMlp("784-256-10, direct", 25, macs, dense, (6500, 900)),
         Mlp("784-256-10, rate-coded images", 100, macs, dense, (1800, 900)),
-        UniformMlp("784-256-10, noise", 100, macs, dense, (1800, 900)),
         Cnn("MNIST CNN", 8, cnn, convs, (5000, 1800, 6000)),
+        UniformMlp("784-256-10, noise", 100, macs, dense, (1800, 900)),
     ]

@@ -1,9 +1,10 @@
 """Steps per second of the sim engine, against Lava and the training framework's CPU forward.
 
-All figures of a row come from one run on one machine, taken in turns, as medians. A sample-step is
-one step of one sample; Lava runs one sample at a time, so its steps are sample-steps too. Lava is
-timed between two of its own progress marks, without its start and its end. `python -m
-benchmarks.speed [--quick] [--out FOLDER]`.
+All figures of a row come from one run on one machine: the contestants take turns, round by round;
+rates are medians over the rounds, ratios medians of the ratios within a round, so that a clock
+that changes its speed touches both sides. A sample-step is one step of one sample; Lava runs one
+sample at a time, so its steps are sample-steps too. Lava is timed between two of its own progress
+marks, without its start and its end. `python -m benchmarks.speed [--quick] [--out FOLDER]`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.plan import cores
 
 BATCHES = (1, 256)
-LAVA_STEPS = {100: 3000, 8: 240}
-"""Steps that Lava runs, by the network's own steps per sample: a few seconds."""
+ROUNDS, SECONDS = 7, 0.4
+"""Rounds, and seconds per contestant, batch size and round."""
+QUICK = (2, 0.1)
+"""The same for a quick look."""
+LAVA_STEPS = {25: 1500, 100: 2500, 8: 96}
+"""Steps that Lava runs per round, by the network's own steps per sample: a few seconds."""
 Work = Callable[[], Any]
 
 
@@ -42,14 +47,22 @@ class Row:
     activity: float
     sim: float
     framework: float | None
+    framework_ratio: float | None
     sim_lif: float
     lava: float | None
+    lava_ratio: float | None
     macs: int
+    neurons: int
 
     @property
     def gemm_share(self) -> float:
         """Multiply-adds per second, as if every synapse were computed at every step, in G/s."""
         return self.sim * self.macs / 1e9
+
+    @property
+    def per_neuron(self) -> float:
+        """Nanoseconds per neuron and step, all work of the network included."""
+        return 1e9 / (self.sim_lif * self.neurons)
 
 
 @dataclass
@@ -71,16 +84,12 @@ def timed(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(works: dict[str, Work], repeats: int, budget: float) -> dict[str, float]:
-    """Median seconds of each work, taken in turns, after one call of each that isn't counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        work()
-    end = time.perf_counter() + budget
-    while len(next(iter(seconds.values()))) < repeats or time.perf_counter() < end:
-        for name, work in works.items():
-            seconds[name].append(timed(work))
-    return {name: statistics.median(values) for name, values in seconds.items()}
+def repeated(work: Work, budget: float) -> float:
+    """Median seconds of the calls that fit into `budget` seconds, one at least."""
+    end, times = time.perf_counter() + budget, [timed(work)]
+    while time.perf_counter() < end:
+        times.append(timed(work))
+    return statistics.median(times)
 
 
 def forward(network: Network, x: np.ndarray) -> Work | None:
@@ -129,20 +138,57 @@ def activity(network: Network) -> float:
     return spikes / sum(record.size for record in trace.records.values())
 
 
-def measure(network: Network, batch: int, lava: float | None, budget: float) -> Row:
-    """One row of the table."""
-    x = network.inputs(batch)
-    graphs: dict[str, Style] = {"sim": "leaky", "sim_lif": "lif"}
-    works: dict[str, Work] = {name: _simulate(network, style, x) for name, style in graphs.items()}
-    framework = forward(network, x)
-    if framework is not None:
-        works["framework"] = framework
-    seconds = in_turns(works, 5, budget)
-    rates = {name: batch * network.steps / value for name, value in seconds.items()}
+Rates = dict[str, float | None]
+
+
+def measure(network: Network, rounds: int, budget: float) -> list[Row]:
+    """The rows of a network, one per batch size."""
+    works: dict[int, dict[str, Work]] = {}
+    for batch in BATCHES:
+        x = network.inputs(batch)
+        works[batch] = {
+            "sim": _simulate(network, "leaky", x),
+            "sim_lif": _simulate(network, "lif", x),
+        }
+        framework = forward(network, x)
+        if framework is not None:
+            works[batch]["framework"] = framework
+        for work in works[batch].values():
+            work()
+    found: dict[int, list[Rates]] = {batch: [] for batch in BATCHES}
+    lava: float | None = 0.0
+    for _ in range(rounds):
+        if lava is not None:
+            lava = lava_rate(network, LAVA_STEPS[network.steps])
+        for batch, contestants in works.items():
+            rates: Rates = {"lava": lava}
+            for name, work in contestants.items():
+                rates[name] = batch * network.steps / repeated(work, budget)
+            found[batch].append(rates)
+    active = activity(network)
+    return [_row(network, batch, active, found[batch]) for batch in BATCHES]
+
+
+def _row(network: Network, batch: int, active: float, rounds: list[Rates]) -> Row:
+    sim, sim_lif = _median(rounds, "sim"), _median(rounds, "sim_lif")
+    assert sim is not None
+    assert sim_lif is not None
     return Row(
-        network.name, batch, activity(network), rates["sim"], rates.get("framework"),
-        rates["sim_lif"], lava, network.macs,
+        network.name, batch, active, sim,
+        _median(rounds, "framework"), _median(rounds, "sim", "framework"), sim_lif,
+        _median(rounds, "lava"), _median(rounds, "sim_lif", "lava"),
+        network.macs, network.neurons,
     )  # fmt: skip
+
+
+def _median(rounds: list[Rates], name: str, over: str | None = None) -> float | None:
+    """Median of a rate, or of its ratio to another one in the same round."""
+    values: list[float] = []
+    for rates in rounds:
+        value, divisor = rates.get(name), 1.0 if over is None else rates.get(over)
+        if value is not None and divisor is not None:
+            values.append(value / divisor)
+    return statistics.median(values) if values else None
 
 
 def _simulate(network: Network, style: Style, x: np.ndarray) -> Work:
@@ -186,20 +232,28 @@ def _cpu() -> str:
 
 def measure_all(quick: bool = False) -> dict[str, Any]:
     """Everything, as plain data."""
-    budget = 1.0 if quick else 6.0
-    rows: list[Row] = []
+    rounds, budget = QUICK if quick else (ROUNDS, SECONDS)
+    load, peaks, rows = os.getloadavg()[0], [machine(budget)], []
     for network in networks():
-        lava = lava_rate(network, LAVA_STEPS[network.steps] // (6 if quick else 1))
-        for batch in BATCHES:
-            rows.append(measure(network, batch, lava, budget))
-            print(_line(rows[-1]), file=sys.stderr, flush=True)
-    peaks = machine(budget / 4)
-    plain = [asdict(row) | {"dense_gmac_per_s": row.gemm_share} for row in rows]
-    return {"machine": asdict(peaks), "rows": plain, "load": os.getloadavg()[0]}
+        rows += measure(network, rounds, budget)
+        print(*map(_line, rows[-len(BATCHES) :]), sep="\n", file=sys.stderr, flush=True)
+        peaks.append(machine(budget))
+    plain = [
+        asdict(row) | {"dense_gmac_per_s": row.gemm_share, "ns_per_neuron_step": row.per_neuron}
+        for row in rows
+    ]
+    return {"machine": asdict(_best(peaks)), "rows": plain, "load": load, "rounds": rounds}
 
 
-def _ratio(a: float, b: float | None) -> str:
-    return "–" if b is None else f"{a / b:,.1f}×" if a < 100 * b else f"{a / b:,.0f}×"
+def _best(peaks: list[Machine]) -> Machine:
+    """The highest rates seen between the networks."""
+    rates = ("sgemm_one", "sgemm_all", "copy", "element")
+    highest = {name: max(getattr(peak, name) for peak in peaks) for name in rates}
+    return Machine(peaks[0].cpu, peaks[0].cores, **highest)
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}×" if value < 100 else f"{value:,.0f}×"
 
 
 def _rate(value: float | None) -> str:
@@ -214,8 +268,8 @@ HEADER = """\
 def _line(row: Row) -> str:
     return (
         f"| {row.network} | {row.batch} | {100 * row.activity:.0f} % | {_rate(row.sim)}"
-        f" | {_rate(row.framework)} | {_ratio(row.sim, row.framework)} | {_rate(row.sim_lif)}"
-        f" | {_rate(row.lava)} | {_ratio(row.sim_lif, row.lava)} |"
+        f" | {_rate(row.framework)} | {_ratio(row.framework_ratio)} | {_rate(row.sim_lif)}"
+        f" | {_rate(row.lava)} | {_ratio(row.lava_ratio)} |"
     )
 
 
@@ -225,32 +279,39 @@ def table(results: dict[str, Any]) -> str:
     fields = Row.__dataclass_fields__
     rows = [Row(**{key: row[key] for key in fields}) for row in results["rows"]]
     limits = [
-        f"| {row.network} | {row.batch} | {row.gemm_share:,.1f} G MAC/s"
+        f"| {row.network} | {row.batch} | {row.per_neuron:.1f} ns | {row.gemm_share:,.1f} G MAC/s"
         f" | {100 * 2 * row.gemm_share / max(peaks.sgemm_one, peaks.sgemm_all):.0f} % |"
         for row in rows
     ]
     return "\n".join([
-        "Sample-steps per second, medians:", "", HEADER, *map(_line, rows), "",
+        f"Sample-steps per second, medians of {results['rounds']} rounds:", "",
+        HEADER, *map(_line, rows), "",
         f"Machine: {peaks.cpu}, {peaks.cores} cores; sgemm 2048³ {peaks.sgemm_one:.0f} GFLOP/s on"
         f" one, {peaks.sgemm_all:.0f} on all; copy {peaks.copy:.0f} GB/s; float64 multiply in the"
-        f" cache {peaks.element:.1f} G/s on one; load {results['load']:.1f}.", "",
-        "| network | batch | synapses, as if all were computed | of the sgemm peak |",
-        "|---|---|---|---|", *limits,
+        f" cache {peaks.element:.1f} G/s on one; load {results['load']:.1f} before.", "",
+        "| network | batch | per neuron and step | synapses, as if all were computed"
+        " | of the sgemm peak |",
+        "|---|---|---|---|---|", *limits,
     ])  # fmt: skip
+
+
+def save(results: dict[str, Any], folder: Path) -> None:
+    """Writes `speed.md` and `speed.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "speed.md").write_text(table(results) + "\n", encoding="utf-8")
+    (folder / "speed.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="seconds instead of a minute")
+    parser.add_argument("--quick", action="store_true", help="one minute instead of four")
     parser.add_argument("--out", type=Path, help="folder for speed.md and speed.json")
     options = parser.parse_args()
     results = measure_all(options.quick)
     print(table(results))
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "speed.md").write_text(table(results) + "\n", encoding="utf-8")
-        (options.out / "speed.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+        save(results, options.out)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ int64 executor itself runs the tile.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,15 +23,12 @@ from snnc.ir import IntNeuron
 from snnc.reference.int64 import DISPUTED_SUM, IntState
 from snnc.targets.sim.plan import EXACT32, EXACT64, largest, state_bound
 from snnc.targets.sim.scratch import Scratch
-from snnc.targets.sim.steps import Parameter, Part, Steps
+from snnc.targets.sim.steps import Parameter, Steps, Tile
 
 A = NDArray[Any]
 
 ONE = 4096
 """A decay factor of 1 in units of 2^−12."""
-
-PART = 1 << 16
-"""Most states, neurons × samples, that take their steps together: 512 KB of float64."""
 
 
 class Ranges:
@@ -179,26 +174,14 @@ class Population:
         output = scratch.take("s", (steps, *self.shape), bool if self.node.fires else self.dtype)
         self.records = {port: scratch.take(port, output.shape, self.dtype) for port in self.record}
         guard = self._v_may_leave(biggest, steps)
-        for where in self._parts():
-            Steps(self, self._part(x, scale, output, where, scratch), guard).run()
+        tile = Tile(
+            x, scale, self.v, self.u, self.carried, scratch.take("work", self.shape, self.dtype),
+            scratch.take("above", self.shape, bool), output, self.records,
+        )  # fmt: skip
+        Steps(self, tile, guard).run()
         if self.reset != "none":
             np.copyto(self.carried, output[-1])
         return output
-
-    def _parts(self) -> list[slice]:
-        samples = self.shape[0]
-        count = min(samples, -(-math.prod(self.shape) // PART))
-        edges = [samples * i // max(1, count) for i in range(count + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
-
-    def _part(self, x: A, scale: float, output: A, where: slice, scratch: Scratch) -> Part:
-        v = self.v[where]
-        records = {port: record[:, where] for port, record in self.records.items()}
-        return Part(
-            x[:, where], scale, v, None if self.u is None else self.u[where], self.carried[where],
-            scratch.take("work", v.shape, self.dtype), scratch.take("above", v.shape, bool),
-            output[:, where], records,
-        )  # fmt: skip
 
     def clip(self, v: A) -> None:
         """Clips membranes that left the range, and counts them."""
@@ -244,7 +227,7 @@ class Population:
 
 def extreme(x: A) -> float:
     """Largest |value|."""
-    return float(max(x.max(), -x.min())) if x.size else 0.0
+    return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
 def _gain(factor: A) -> float:

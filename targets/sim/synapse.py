@@ -106,7 +106,7 @@ class Dense(Synapse):
         y = scratch.take("y", (*x.shape[:-1], self.columns.shape[1]), self.dtype)
         way, active = self._choose(x)
         if way == "by_axon" and active is not None:
-            self._by_axon(x, active, y, scratch)
+            self._by_axon(x, active, y)
         elif way == "by_event":
             self._by_event(x, y)
         else:
@@ -148,16 +148,11 @@ class Dense(Synapse):
         events = x.shape[0] * np.count_nonzero(x[len(x) // 2])
         return Cost(dense, by_axon, find + CALL + events * (EVENT + ADD * out))
 
-    def _by_axon(self, x: A, active: A, y: A, scratch: Scratch) -> None:
-        steps, out = len(x), self.columns.shape[1]
+    def _by_axon(self, x: A, active: A, y: A) -> None:
         for sample, axons in enumerate(active):
             index = np.flatnonzero(axons)
-            rows = scratch.take("rows", (steps, len(index)), self.dtype)
-            np.copyto(rows, x[:, sample][:, index], casting="unsafe")
-            columns = scratch.take("columns", (len(index), out), self.dtype)
-            # The indices are in range; without a mode `take` would fill a copy of `out`.
-            self.columns.take(index, axis=0, out=columns, mode="clip")
-            np.matmul(rows, columns, out=y[:, sample])
+            rows = x[:, sample][:, index].astype(self.dtype)
+            np.matmul(rows, self.columns.take(index, axis=0), out=y[:, sample])
 
     def _by_event(self, x: A, y: A) -> None:
         fan_in, out = self.columns.shape
@@ -198,20 +193,18 @@ class Convolution(Synapse):
     def __call__(self, x: A, scratch: Scratch) -> A:
         """Sums (step, sample, out, …) for inputs (step, sample, in, …)."""
         images, out = math.prod(x.shape[:2]), len(self.weight)
-        y = scratch.take("y", (images, self.node.groups, out // self.node.groups, self.computed),
-                         self.dtype)  # fmt: skip
+        y = scratch.take("y", (images, out, *self.out), self.dtype)
         chunk = max(1, PATCHES // (self.rows.shape[-1] * self.node.groups * self.computed))
         flat = self._padded(min(chunk, images), scratch)
         x_flat = x.reshape(images, *x.shape[2:])
         for start in range(0, images, chunk):
-            stop = min(start + chunk, images)
-            self._fill(flat, x_flat[start:stop])
-            self._multiply(flat, y[start:stop], scratch)
-        bias = None if self.bias is None else self.bias.reshape(self.node.groups, -1, 1)
-        self.finish(y, bias)
-        full = y.reshape(*x.shape[:2], out, *self.positions)
-        valid: tuple[Any, ...] = (..., *(slice(n) for n in self.out))
-        return full[valid]
+            part = x_flat[start : start + chunk]
+            self._fill(flat, part)
+            sums = self._multiply(flat, len(part), scratch)
+            np.copyto(y[start : start + chunk], sums)
+        channels = (-1, *(1,) * len(self.out))
+        self.finish(y, None if self.bias is None else self.bias.reshape(channels))
+        return y.reshape(*x.shape[:2], out, *self.out)
 
     def _padded(self, images: int, scratch: Scratch) -> A:
         """Memory for a few images and the zeros around them, which nothing else writes to."""
@@ -228,8 +221,9 @@ class Convolution(Synapse):
         where: tuple[Any, ...] = (..., *inner)
         np.copyto(image[where], x, casting="unsafe")
 
-    def _multiply(self, flat: A, y: A, scratch: Scratch) -> None:
-        node, kernel = self.node, self.node.kernel
+    def _multiply(self, flat: A, images: int, scratch: Scratch) -> A:
+        """Sums (image, out, …) of the images that lie in `flat`."""
+        node, kernel, out = self.node, self.node.kernel, len(self.weight)
         plane, item = math.prod(self.padded), flat.itemsize
         axes = [item * math.prod(self.padded[i + 1 :]) for i in range(len(self.padded))]
         taps = [d * a for d, a in zip(node.dilation, axes, strict=True)]
@@ -238,15 +232,19 @@ class Convolution(Synapse):
             positions, steps = (self.computed,), [item]
         # Not `as_strided`, which takes 30 µs a call.
         view: A = np.ndarray(
-            (len(y), self.channels, *kernel, *positions),
+            (images, self.channels, *kernel, *positions),
             self.dtype,
             flat,
             strides=(self.channels * plane * item, plane * item, *taps, *steps),
         )
         columns = scratch.take("columns", view.shape, self.dtype)
         np.copyto(columns, view)
-        columns = columns.reshape(len(y), node.groups, -1, self.computed)
-        np.matmul(self.rows, columns, out=y)
+        columns = columns.reshape(images, node.groups, -1, self.computed)
+        share = out // node.groups
+        sums = scratch.take("sums", (images, node.groups, share, self.computed), self.dtype)
+        np.matmul(self.rows, columns, out=sums)
+        valid: tuple[Any, ...] = (..., *(slice(n) for n in self.out))
+        return sums.reshape(images, out, *self.positions)[valid]
 
 
 class SumPool:

@@ -28,7 +28,7 @@ from snnc.ir import (
     Rate,
 )
 from snnc.reference import run_int
-from snnc.targets.sim import engine, plan
+from snnc.targets.sim import engine, plan, steps, synapse
 from snnc.targets.sim.engine import run
 from tests.targets.graphs import Wanted, int_cases
 
@@ -97,6 +97,8 @@ def test_random_graphs_are_equal_in_small_tiles_on_two_threads(case: Case) -> No
     with small, mock.patch.object(engine, "cores", return_value=2):
         assert_equal(*case)
     with mock.patch.multiple(plan, STATE_ELEMENTS=8, STEPS_MAX=3):
+        assert_equal(case[0], case[1], everything(case[0]))
+    with mock.patch.object(steps, "WIDE", 1), mock.patch.object(synapse, "PATCHES", 50):
         assert_equal(case[0], case[1], everything(case[0]))
 
 
@@ -257,6 +259,16 @@ def test_inputs_of_any_dtype_and_layout(dtype: type) -> None:
     graph = chain(None, Input((5,), Kind.SPIKE), Linear(weights((6, 5))), neuron(100 << 6))
     x = np.asfortranarray(spikes((4, 10, 5)).astype(dtype))
     assert_equal(graph, {"n0": x}, everything(graph))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64])
+def test_neurons_that_follow_an_input_a_pool_or_each_other(dtype: type) -> None:
+    graph = chain(None, Input((2, 4, 4), Kind.SPIKE), neuron(60, 99), neuron(100, 3),
+                  Pool((2, 2), (2, 2), (0, 0), "sum"), neuron(150, 200, reset="soft",
+                  reset_at="after", v_sub=150, bias_u=5))  # fmt: skip
+    want = assert_equal(graph, {"n0": spikes((3, 30, 2, 4, 4), 0.7).astype(dtype)},
+                        everything(graph))  # fmt: skip
+    assert want.records["n4", "s"].any()
 
 
 @pytest.mark.parametrize("reduce", ["none", "sum", "mean", "last"])

@@ -1,0 +1,32 @@
+"""All benchmarks: `python -m benchmarks [--quick]`; tables and data go to `bench-out/`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks import compile_time, speed
+
+FOLDER = Path("bench-out")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a quick look, not for publication")
+    options = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    rates = speed.measure_all(options.quick)
+    speed.save(rates, FOLDER)
+    print(speed.table(rates), end="\n\n", flush=True)
+    compiled = compile_time.run(1 if options.quick else 3)
+    text = compile_time.table(compiled)
+    (FOLDER / "compile_time.md").write_text(text + "\n", encoding="utf-8")
+    data = json.dumps(compiled, indent=1) + "\n"
+    (FOLDER / "compile_time.json").write_text(data, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
