@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from snnc.errors import ModelFileError, OptionError
+from snnc.errors import ModelFileError, OptionError, ToolError
 from snnc.frontends.model import Model
 from snnc.frontends.nir import NirOptions, read_nir
 
@@ -33,6 +34,11 @@ class SourceOptions:
     time_axis: int | None = None
 
 
+def _need_torch(source: str) -> None:
+    if find_spec("torch") is None:
+        raise ToolError(source, "needs torch, which is not installed", "pip install torch==2.13.0")
+
+
 def _check_used(path: Path, options: SourceOptions) -> None:
     """No option is ignored: those of a factory and of plain NIR need such a source."""
     for label, value in (
@@ -55,9 +61,11 @@ def load_source(source: str, options: SourceOptions) -> Model:
 
     Raises:
         ModelFileError: no such file, or a kind that is not known.
+        ToolError: the source needs torch, and there is none.
         TraceError, GraphError: what the source's own frontend raises.
     """
     if _FACTORY.match(source) and not Path(source).exists():
+        _need_torch(source)
         from snnc.frontends.factory import load_factory
 
         return load_factory(source, options)
@@ -69,6 +77,7 @@ def load_source(source: str, options: SourceOptions) -> Model:
         )
     match path.suffix:
         case ".pt" | ".pth":
+            _need_torch(source)
             from snnc.frontends.model_file import load_model
 
             return load_model(path)

@@ -171,6 +171,14 @@ def test_bad_models_are_one_block_each(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
+def test_without_torch_a_pt_file_says_what_to_install(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snnc.frontends.load.find_spec", lambda _name: None)
+    for source in (str(folder / "model.pt"), "mynet:build"):
+        failed(cli("compile", source, "-o", str(tmp_path / "never")), 5, "ToolError", "pip install")
+
+
 def test_pickled_module_is_refused_with_both_ways_and_never_run(tmp_path: Path) -> None:
     import torch
 
