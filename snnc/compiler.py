@@ -18,7 +18,8 @@ from snnc.passes.calibrate import Statistics, measure
 from snnc.passes.distribute import Distribute
 from snnc.passes.limits import Limits
 from snnc.passes.merge_hops import MergeHops
-from snnc.passes.quantise import HEADROOM, LayerScale, Quantised, quantise
+from snnc.passes.population import HEADROOM, LayerScale
+from snnc.passes.quantise import Quantised, quantise
 from snnc.passes.readout import AddReadouts
 from snnc.passes.shift_origin import ShiftOrigin
 from snnc.samples import Samples, batches, check_samples

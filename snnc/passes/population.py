@@ -1,0 +1,347 @@
+"""Chooses the scale of one population and rounds everything that depends on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import RefusedError
+from snnc.ir import Conv, IntNeuron, Linear, Neuron
+from snnc.passes.limits import Limits
+from snnc.passes.round_weights import round_to_grid
+
+A = NDArray[Any]
+
+HEADROOM = 2.0
+"""Range of the states above what the calibration data reached."""
+
+INT32 = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class LayerScale:
+    """How a layer was quantised, for reports.
+
+    Attributes:
+        scale: S: an integer v means v / S, an integer u means u / (S·g).
+        weight_bits: bits of the weights in use, sign included.
+        weight_error: largest |rounded − real| weight over the largest |real| weight.
+        decay_error: largest |rounded − real| of the decays (absolute).
+        theta_error: |rounded − real| threshold over the real one.
+        range: largest |state| that fits, in real units; `reached` what calibration reached.
+        calibrated: whether `reached` was measured rather than assumed.
+    """
+
+    scale: float
+    weight_bits: int
+    weight_error: float
+    decay_error: float
+    theta_error: float
+    range: float
+    reached: float
+    calibrated: bool
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """A weighted node into a population.
+
+    Attributes:
+        weight: real, per unit of the input, the neurons' gain included.
+        peak: largest |input| in units.
+        moment: of the input, see `Statistics`.
+    """
+
+    name: str
+    node: Linear | Conv
+    weight: A
+    peak: int
+    moment: A | None
+
+
+class Plan:
+    """The population in integers.
+
+    Attributes:
+        scale: S. neuron: the integer neuron. weights: one array per synapse.
+        needed: largest state, real units, that S leaves room for.
+        report: how it went.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: Neuron,
+        synapses: list[Synapse],
+        bias: tuple[A, A],
+        limits: Limits,
+        reached: float | None,
+        steps: int,
+    ) -> None:
+        self.name, self.node, self.synapses, self.steps = name, node, synapses, steps
+        self.bias_u, self.bias_v = bias
+        self.limits = limits
+        self.calibrated = reached is not None
+        self.reached = self._range() if reached is None else max(reached, self._threshold())
+        self.needed = self.reached * (HEADROOM if self.calibrated else 1.0) or 1.0
+        self._check_decays()
+        self.unit, self.shift = self._scale()
+        self.lif = self._fits_lif()
+        if not (self.lif or limits.neuron_programs):
+            self.unit = self._shrunk_for_lif()
+        self.scale = self.unit * (1 << self.shift)
+        self.weights = [self._weight(synapse) for synapse in synapses]
+        self._check_sums()
+        self.neuron = self._neuron()
+        self.report = self._report()
+
+    def _threshold(self) -> float:
+        fires = self.node.compare != "never"
+        return float(np.max(np.abs(self.node.theta))) if fires else 0.0
+
+    def _range(self) -> float:
+        """Without calibration: the threshold plus what the largest input adds up to in u, and in
+        v too where nothing resets it."""
+        drive = sum(
+            float(np.max(np.abs(s.weight).reshape(len(s.weight), -1).sum(1), initial=0)) * s.peak
+            for s in self.synapses
+        )
+        start = float(np.max(np.abs(self.node.v_init)))
+        bias = float(np.max(np.abs(self.bias_u)) + np.max(np.abs(self.bias_v)))
+        builds_up = self._steady(self.node.a_u)
+        if self.node.reset == "none":
+            builds_up *= self._steady(self.node.a_v)
+        return self._threshold() + (drive + bias) * builds_up + start
+
+    def _steady(self, keep: A) -> float:
+        """What a constant input of 1 adds up to under a leak, within the steps of a sample."""
+        top = float(np.max(keep))
+        return float(self.steps) if top >= 1 else min(1 / (1 - top), float(self.steps))
+
+    def _check_decays(self) -> None:
+        for label, value in (("a_u", self.node.a_u), ("a_v", self.node.a_v)):
+            if np.any(value < 0) or np.any(value > 1):
+                raise RefusedError(
+                    self.name,
+                    f"{label} = {_outside(value):g} is not between 0 and 1: a decay register"
+                    f" holds {self.limits.decay_bits} bits, unsigned",
+                    "use a leak between 0 and 1",
+                )
+        if np.any(self.node.theta < 0) and self.node.compare != "never":
+            raise RefusedError(
+                self.name, "its threshold lies below its reset", "raise the threshold"
+            )
+
+    def _scale(self) -> tuple[float, int]:
+        """(units of the synaptic sum per real unit, shift): as fine as weights and states allow.
+
+        A chip with neuron programs can shift less, so that wide sums keep fine weights. The
+        built-in LIF is kept as long as that costs at most one bit of the weights.
+        """
+        largest = max(
+            (float(np.max(np.abs(s.weight), initial=0)) for s in self.synapses), default=0
+        )
+        exact = self._exact_unit(largest)
+        shift = self.limits.shift
+        room = ((1 << (self.limits.state_bits - 1)) - 1) / self.needed
+        if threshold := self._threshold():
+            room = min(room, self._theta_top() / threshold)
+        fine = self.limits.weight_max / largest if largest else room / (1 << shift)
+        wanted = fine if exact is None else exact
+        coarsest = wanted if exact is not None else wanted / 2
+        if not self.limits.neuron_programs or (
+            self._lif_shaped() and room / (1 << shift) >= coarsest
+        ):
+            return min(wanted, room / (1 << shift)), shift
+        while shift and wanted * (1 << shift) > room:
+            shift -= 1
+        return min(wanted, room / (1 << shift)), shift
+
+    def _exact_unit(self, largest: float) -> float | None:
+        """The largest power of two that puts every weight exactly on the chip's grid, if any."""
+        if not largest:
+            return None
+        bottom = min((float(np.min(s.weight, initial=0)) for s in self.synapses), default=0)
+        top = max((float(np.max(s.weight, initial=0)) for s in self.synapses), default=0)
+        room = min(
+            self.limits.weight_max / top if top > 0 else math.inf,
+            self.limits.weight_min / bottom if bottom < 0 else math.inf,
+        )
+        power = math.floor(math.log2(room))
+        unit = 2.0**power
+        grid = unit / self.limits.weight_step
+        for synapse in self.synapses:
+            scaled = synapse.weight * grid
+            if not np.array_equal(scaled, np.rint(scaled)):
+                return None
+        return unit
+
+    def _lif_shaped(self) -> bool:
+        """Whether the built-in LIF has this population's dynamics."""
+        node = self.node
+        keeps = float(np.min(node.a_v)) * (1 << self.limits.decay_bits) >= 0.5
+        return (
+            all(getattr(node, p).ndim == 0 for p in ("a_u", "a_v", "theta"))
+            and keeps
+            and node.reset == "hard"
+            and node.reset_at in ("now", "before")
+            and node.order == "uv"
+            and node.compare != "never"
+            and not np.any(node.v_init)
+            and not np.any(self.bias_u)
+            and (node.compare == ">" or bool(np.all(node.theta > 0)))
+        )
+
+    def _fits_lif(self) -> bool:
+        """Whether the built-in LIF can hold this population once its numbers are rounded."""
+        fits = self._bias_exponent(self.unit) is not None
+        return self._lif_shaped() and self.shift == self.limits.shift and fits
+
+    def _bias_exponent(self, unit: float) -> int | None:
+        """Exponent of the bias register at this scale, or None if the bias is too large for it.
+
+        Without leak every other term is a multiple of 2^shift, and the bias is rounded to that
+        too: the membrane then never leaves the grid of the threshold.
+        """
+        if not np.any(self.bias_v):
+            return self.limits.shift
+        mantissa = (1 << (self.limits.bias_mant_bits - 1)) - 1
+        largest = float(np.max(np.abs(self.bias_v))) * unit * (1 << self.limits.shift)
+        exponent = max(0, math.ceil(math.log2(largest / (mantissa + 0.5))))
+        if self._on_grid():
+            exponent = max(exponent, self.limits.shift)
+        return exponent if exponent <= self.limits.bias_exp_max else None
+
+    def _on_grid(self) -> bool:
+        return not np.any(self.node.a_u) and bool(np.all(self.node.a_v == 1))
+
+    def _shrunk_for_lif(self) -> float:
+        """A coarser scale at which the bias fits, where only that keeps the LIF from holding it."""
+        mantissa = (1 << (self.limits.bias_mant_bits - 1)) - 1
+        room = mantissa << self.limits.bias_exp_max
+        largest = float(np.max(np.abs(self.bias_v), initial=0)) * (1 << self.limits.shift)
+        unit = min(self.unit, room / largest) if largest else self.unit
+        self.lif = True
+        return unit
+
+    def _weight(self, synapse: Synapse) -> A:
+        limits = self.limits
+        return round_to_grid(
+            synapse.weight * self.unit,
+            limits.weight_min,
+            limits.weight_max,
+            limits.weight_step,
+            synapse.moment,
+        )
+
+    def _check_sums(self) -> None:
+        total = sum(
+            int(np.max(np.abs(w).astype(np.int64).reshape(len(w), -1).sum(1), initial=0)) * s.peak
+            for w, s in zip(self.weights, self.synapses, strict=True)
+        )
+        if (total << self.shift) + (1 << self.limits.state_bits) > INT32:
+            raise RefusedError(
+                self.name,
+                f"its input can reach {total} << {self.shift}, more than the 32 bits in which"
+                " Lava adds",
+                "use fewer input bits (--input-bits) or a smaller fan-in",
+            )
+
+    def _neuron(self) -> IntNeuron:
+        node, limits, scale = self.node, self.limits, self.scale
+        full = 1 << limits.decay_bits
+        soft = node.reset == "soft"
+        carried = node.reset_at if node.reset_at != "before" else "now"
+        return IntNeuron(
+            du=_int(full * (1 - node.a_u)),
+            dv=_int(full * (1 - node.a_v)),
+            theta=self._theta(),
+            bias_v=self._rounded_bias(self.bias_v),
+            bias_u=_int(self.bias_u * scale),
+            v_sub=_int(node.theta * scale) if soft else np.asarray(0, np.int64),
+            v_init=_int(node.v_init * scale),
+            shift=self.shift,
+            reset=node.reset,
+            reset_at=carried if node.reset != "none" else "now",
+            order=node.order,
+            fires=node.compare != "never",
+            state_bits=limits.state_bits,
+        )
+
+    def _rounded_bias(self, bias: A) -> A:
+        exponent = self._bias_exponent(self.unit) if self.lif else 0
+        if self.lif and exponent is None:
+            raise RefusedError(
+                self.name,
+                f"its bias does not fit {self.limits.bias_mant_bits} bits"
+                f" << {self.limits.bias_exp_max}",
+                "use smaller biases or --chip loihi2",
+            )
+        grid = 1 << (exponent or 0)
+        return _int(bias * self.scale / grid) * grid
+
+    def _theta(self) -> A:
+        """The integer θ of the strict comparison that means the same on the membrane's grid.
+
+        On a grid of G: v > x is v > G·floor(x/G), and v ≥ x is v > G·(ceil(x/G) − 1). A leaky
+        LIF leaves the grid of 64, so there the nearest multiple stands.
+        """
+        if self.node.compare == "never":
+            return np.asarray(0, np.int64)
+        grid = 1 << self.limits.shift if self.lif else 1
+        units = self.node.theta * (self.scale / grid)
+        nearest = np.rint(units)
+        units = np.where(np.abs(units - nearest) <= 1e-9 * np.abs(units), nearest, units)
+        if self.lif and not self._on_grid():
+            mantissa = nearest
+        elif self.node.compare == ">":
+            mantissa = np.floor(units)
+        else:
+            mantissa = np.ceil(units) - 1
+        return np.minimum(mantissa.astype(np.int64) * grid, self._theta_top())
+
+    def _theta_top(self) -> int:
+        return ((1 << self.limits.theta_bits) - 1) << self.limits.shift
+
+    def _report(self) -> LayerScale:
+        limits, scale = self.limits, self.scale
+        largest = max(
+            (float(np.max(np.abs(s.weight), initial=0)) for s in self.synapses), default=0
+        )
+        errors = [
+            float(np.max(np.abs(w / self.unit - s.weight), initial=0))
+            for w, s in zip(self.weights, self.synapses, strict=True)
+        ]
+        levels = [(int(w.max(initial=0)), int(w.min(initial=0))) for w in self.weights]
+        peak = max((max(high, -low - limits.weight_step) for high, low in levels), default=0)
+        full = 1 << limits.decay_bits
+        decays = [(self.neuron.du, self.node.a_u), (self.neuron.dv, self.node.a_v)]
+        theta = self._threshold()
+        return LayerScale(
+            scale=scale,
+            weight_bits=(peak // limits.weight_step).bit_length() + 1,
+            weight_error=max(errors, default=0) / largest if largest else 0.0,
+            decay_error=max(float(np.max(np.abs(1 - d / full - a))) for d, a in decays),
+            theta_error=(
+                float(np.max(np.abs(self.neuron.theta / scale - self.node.theta))) / theta
+                if theta
+                else 0.0
+            ),
+            range=((1 << (limits.state_bits - 1)) - 1) / scale,
+            reached=self.reached,
+            calibrated=self.calibrated,
+        )
+
+
+def _outside(values: A) -> float:
+    """The first value that is not between 0 and 1."""
+    return float(values[(values < 0) | (values > 1)].flat[0])
+
+
+def _int(values: A) -> A:
+    """Rounded to the nearest integer, ties to even."""
+    return np.rint(np.asarray(values, np.float64)).astype(np.int64)
