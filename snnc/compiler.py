@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import snnc
@@ -134,19 +134,35 @@ def compile_model(
 def _integer_artefact(
     model: Model, backend: Target, limits: Limits, options: Options, calibration: object
 ) -> Artefact:
-    """A source that holds integers already has nothing left to choose."""
-    plain = Options(options.target, options.chip)
+    """A source that holds integers already leaves open only T and the width of its input."""
+    plain = Options(
+        options.target, options.chip, steps=options.steps, input_bits=options.input_bits
+    )
     if options != plain or calibration is not None:
         raise OptionError(
-            "compile",
-            "the source holds integers already: encoding, steps, input range and calibration"
-            " have no say",
+            "--encoding, --input-range, --seed, --calibrate",
+            "have no say: the source holds integers already",
             "leave these options away",
         )
-    emitted = backend.emit(model.graph, limits)
+    graph = _with_input_bits(model.graph, options.input_bits)
+    if options.steps is not None:
+        graph = graph.with_(steps=options.steps)
+    emitted = backend.emit(graph.check(), limits)
     encoding = Encoding("none")
-    manifest = _manifest(Quantised(model.graph), None, encoding, limits, emitted, model, options)
-    return Artefact(manifest, None, model.graph, encoding, model.example, dict(emitted.files))
+    manifest = _manifest(Quantised(graph), None, encoding, limits, emitted, model, options)
+    return Artefact(manifest, None, graph, encoding, model.example, dict(emitted.files))
+
+
+def _with_input_bits(graph: Graph, bits: int | None) -> Graph:
+    """A `.net` file does not say how wide its input is: binary spikes unless the user does."""
+    inputs = {name: node for name, node in graph.nodes.items() if isinstance(node, Input)}
+    if bits is None:
+        binary = [name for name, node in inputs.items() if node.kind is Kind.SPIKE]
+        return graph.noting(
+            *(f"{name}: binary spikes (assumed; --input-bits for graded ones)" for name in binary)
+        )
+    graded = {name: replace(node, kind=Kind.GRADED, bits=bits) for name, node in inputs.items()}
+    return graph.with_nodes(graded)
 
 
 def _encoding(graph: Graph, options: Options) -> Encoding:

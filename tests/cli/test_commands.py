@@ -179,6 +179,27 @@ def test_without_torch_a_pt_file_says_what_to_install(
         failed(cli("compile", source, "-o", str(tmp_path / "never")), 5, "ToolError", "pip install")
 
 
+def test_a_net_file_is_a_source_with_an_input_width(tmp_path: Path) -> None:
+    """What was written as .net reads back and gives the same spikes."""
+    root = Path(__file__).resolve().parents[2]
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    assert cli("compile", str(root / "examples/digits/cnn.pt"), "-o", first).exit_code == 0
+    net = str(tmp_path / "first" / "loihi" / "model.net")
+    plain = cli("compile", net, "-o", str(tmp_path / "plain"))
+    assert "binary spikes (assumed" in " ".join(plain.output.split())
+    assert cli("compile", net, "-o", second, "--input-bits", "5", "--steps", "16").exit_code == 0
+    failed(cli("compile", net, "-o", str(tmp_path / "never"), "--seed", "1"), 2, "no say")
+    x = np.random.default_rng(0).integers(0, 17, (5, 1, 8, 8))
+    outputs = []
+    for folder, data in ((first, x / 16), (second, x)):
+        np.savez(tmp_path / "x.npz", input=data)
+        out = tmp_path / "y.npz"
+        cli("run", folder, "--input", str(tmp_path / "x.npz"), "-o", str(out))
+        with np.load(out) as arrays:
+            outputs.append(arrays["output"])
+    np.testing.assert_array_equal(*outputs)
+
+
 def test_pickled_module_is_refused_with_both_ways_and_never_run(tmp_path: Path) -> None:
     import torch
 
