@@ -78,6 +78,16 @@ class PairResult:
         return sum(layer.differing - layer.ties for layer in self.layers.values())
 
     @property
+    def compared(self) -> int:
+        """Number of decisions compared."""
+        return sum(layer.compared for layer in self.layers.values())
+
+    def __str__(self) -> str:
+        verdict = self.kind if self.ok else "DIFFERS"
+        text = f"{self.first}–{self.second}: {self.differing:,} of {self.compared:,} differ"
+        return f"{text} in {self.samples} samples ({verdict})"
+
+    @property
     def ok(self) -> bool:
         """Whether the pair holds what it promises."""
         return self.kind == "quantised" or self.differing == 0
@@ -103,6 +113,10 @@ class Report:
     def ok(self) -> bool:
         """Whether every pair that must be exact is."""
         return all(pair.ok for pair in self.pairs)
+
+    def __str__(self) -> str:
+        right = [f"{stage}: accuracy {share:.2%}" for stage, share in self.accuracy.items()]
+        return "\n".join([*map(str, self.pairs), *right])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""

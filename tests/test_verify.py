@@ -39,6 +39,7 @@ def test_all_stages_agree_on_the_example(reset: str) -> None:
     ]
     assert all(layer.compared for pair in report.pairs for layer in pair.layers.values())
     assert set(report.accuracy) == set(EXACT)
+    assert "s2–sim: 0 of " in str(report)
     assert report.accuracy["sim"] == report.accuracy["s2"]
 
 

@@ -68,12 +68,11 @@ def verify_tables(report: Report) -> list[RenderableType]:
     """One table of pairs, one of stages, and the first difference of each pair."""
     pairs = _table("agreement", "pair", "samples", "compared", "differing", "verdict")
     for pair in report.pairs:
-        compared = sum(layer.compared for layer in pair.layers.values())
         pairs.add_row(
             f"{STAGES.get(pair.first, pair.first)} – {STAGES.get(pair.second, pair.second)}",
             str(pair.samples),
-            f"{compared:,}",
-            _differing(pair, compared),
+            f"{pair.compared:,}",
+            _differing(pair),
             _verdict(pair),
         )
     stages = _table("stages", "stage", "samples", "accuracy", "wraps", "clips", "disputed")
@@ -88,13 +87,13 @@ def verify_tables(report: Report) -> list[RenderableType]:
     return [pairs, *_differences(report.pairs), *_output_errors(report.pairs), stages]
 
 
-def _differing(pair: PairResult, compared: int) -> str:
+def _differing(pair: PairResult) -> str:
     if pair.kind == "ties":
         ties = sum(layer.ties for layer in pair.layers.values())
         return f"{pair.differing} (+{ties} ties)"
-    if not compared:
+    if not pair.compared:
         return ""
-    return f"{pair.differing:,} ({pair.differing / compared:.3%})"
+    return f"{pair.differing:,} ({pair.differing / pair.compared:.3%})"
 
 
 def _verdict(pair: PairResult) -> Text:
