@@ -228,14 +228,24 @@ class Verifier:
             share = self._share(stage, part, first)
             if stage == "s0" or not share:
                 continue
-            self.progress(f"verifying {stage}", first, count)
-            traces[stage] = run_stage(self.artefact, stage, share, record, first)
+            traces[stage] = run_stage(
+                self.artefact, stage, share, record, first, self._within(stage, first, size, count)
+            )
             self._count(stage, traces[stage], labels, first)
         for pair in self.report.pairs:
             if pair.kind == "ties" and framework is not None:
                 self._compare_framework(pair, _slice(framework, first, size))
             elif pair.first in traces and pair.second in traces:
                 self._compare(pair, traces, part, first)
+
+    def _within(self, stage: str, first: int, size: int, count: int) -> Callable[[float], None]:
+        """Progress of one stage within a batch."""
+
+        def advance(done: float) -> None:
+            self.progress(f"verifying {stage}", first + int(done * size), count)
+
+        advance(0.0)
+        return advance
 
     def _share(self, stage: str, part: Samples, first: int) -> Samples:
         if stage != "lava":

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from snnc.cli.common import guarded, out, print_json
+from snnc.cli.common import err, guarded, out, print_json
 from snnc.report.tables import doctor_table
 from snnc.targets.base import Check
 from snnc.targets.registry import targets
@@ -28,7 +28,9 @@ def doctor_command(as_json: bool) -> None:
     checks = [_python(), *(_package(name, "pip install -e .", True) for name in REQUIRED)]
     checks += [_package(name, fix, False) for name, fix in OPTIONAL.items()]
     for name, item in targets().items():
-        checks += [Check(f"{name}: {c.name}", c.ok, c.detail, c.fix) for c in item.checks()]
+        with err.status(f"checking {name}"):
+            found = item.checks()
+        checks += [Check(f"{name}: {c.name}", c.ok, c.detail, c.fix) for c in found]
     if as_json:
         print_json([vars(check) for check in checks])
         return

@@ -49,8 +49,13 @@ def run_command(
     with progress_bar(as_json) as advance:
         advance(f"running {stage}", 0, count)
         for first, part in batches(checked, size):
-            traces.append(run_stage(compiled, stage, part, ports, first))
-            advance(f"running {stage}", min(first + size, count), count)
+            share = min(size, count - first)
+
+            def within(done: float, first: int = first, share: int = share) -> None:
+                advance(f"running {stage}", first + int(done * share), count)
+
+            traces.append(run_stage(compiled, stage, part, ports, first, within))
+            within(1.0)
     arrays = _joined(traces)
     write_whole(Path(output), npz_bytes(arrays), InputError)
     summary = _summary(stage, count, arrays, traces, classes)
