@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from spikingjelly.activation_based import functional
-from torch import nn
+from spikingjelly.activation_based.functional import reset_net
+from torch import Tensor, nn
 
 from examples.digits.cnn import STEPS, build
-from examples.digits.training import parse_args, run
+from examples.digits.data import load
+from examples.training import Recipe, parser, run
 
-EPOCHS = 20
 
-
-def simulate(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def simulate(model: nn.Module, images: Tensor) -> Tensor:
     """Map images (batch, 1, 8, 8) to output spikes (STEPS, batch, 10)."""
-    functional.reset_net(model)
+    reset_net(model)
     return torch.stack([model(images) for _ in range(STEPS)])
 
 
-def export(model: nn.Module, example_input: torch.Tensor, out: Path) -> None:
-    """Write the trained model for the compiler; example_input is (360, 1, 8, 8)."""
-    import snnc
-
-    # The neurons still hold the state of the evaluation batch, whose size differs.
-    functional.reset_net(model)
-    snnc.export(model, example_input, out, steps=STEPS)
-
+# Before the export the neurons still hold the state of the last batch, whose size differs.
+RECIPE = Recipe(
+    build,
+    epochs=20,
+    batch=64,
+    warm_up=0.3,
+    example=360,
+    simulate=simulate,
+    steps=STEPS,
+    reset=reset_net,
+)
 
 if __name__ == "__main__":
-    run(parse_args(__doc__, epochs=EPOCHS), build, simulate, export)
+    x_train, y_train, x_test, y_test = map(torch.from_numpy, load())
+    run(parser(__doc__, RECIPE).parse_args(), RECIPE, (x_train, y_train, x_test, y_test))

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from torch import nn
 
+from examples.digits.data import load
 from examples.digits.mlp import build
-from examples.digits.training import parse_args, run
+from examples.training import Recipe, parser, run
 
-EPOCHS = 30
-
-
-def simulate(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Map images (batch, 1, 8, 8) to output spikes (num_steps, batch, 10)."""
-    return model(images)
-
-
-def export(model: nn.Module, example_input: torch.Tensor, out: Path) -> None:
-    """Write the trained model for the compiler; example_input is (360, 1, 8, 8)."""
-    import snnc
-
-    snnc.export(model, example_input, out)
-
+RECIPE = Recipe(build, epochs=30, batch=64, warm_up=0.3, example=360)
 
 if __name__ == "__main__":
-    run(parse_args(__doc__, epochs=EPOCHS), build, simulate, export)
+    x_train, y_train, x_test, y_test = map(torch.from_numpy, load())
+    run(parser(__doc__, RECIPE).parse_args(), RECIPE, (x_train, y_train, x_test, y_test))
