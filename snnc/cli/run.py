@@ -64,9 +64,11 @@ def run_command(
         return
     right = f", accuracy {summary['accuracy']:.2%}" if "accuracy" in summary else ""
     out.print(f"ran {count} samples on {stage}{right}")
-    events = {k: v for k, v in summary["events"].items() if v}
-    if events:
-        out.print(f"overflow events: {events}; calibrate with data that cover these samples")
+    events = summary["events"]
+    if any(events.values()):
+        out.print(", ".join(f"{name}: {number:,}" for name, number in events.items()))
+    if events.get("wrap") or events.get("clip"):
+        out.print("states left their 24 bits: compile with --calibrate and data like these")
     out.print(f"wrote {output}: {', '.join(arrays)}")
 
 
