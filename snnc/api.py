@@ -84,7 +84,7 @@ class Compiled:
 
         assert self.live is not None
         same_steps = self.artefact.int_graph.steps == self.live.traced_steps
-        if self.artefact.encoding.scheme not in ("direct", "none") or not same_steps:
+        if self.artefact.encoding.makes_spikes or not same_steps:
             return None
         import torch
 

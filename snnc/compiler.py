@@ -22,7 +22,7 @@ from snnc.passes.population import HEADROOM, LayerScale
 from snnc.passes.quantise import Quantised, quantise
 from snnc.passes.readout import AddReadouts
 from snnc.passes.shift_origin import ShiftOrigin
-from snnc.samples import Samples, batches, check_samples
+from snnc.samples import Samples, batches, check_samples, length
 from snnc.targets.base import Emitted, Target
 from snnc.targets.registry import target as find_target
 
@@ -180,13 +180,13 @@ def _encoding(graph: Graph, options: Options) -> Encoding:
         )
     if scheme != "rate" and options.seed is not None:
         raise OptionError("--seed", f"means nothing with {scheme} encoding", "leave it away")
-    made = scheme in ("rate", "latency")
-    return Encoding(scheme, (options.steps or graph.steps) if made else None, options.seed or 0)
+    encoding = Encoding(scheme, seed=options.seed or 0)
+    return replace(encoding, steps=options.steps or graph.steps if encoding.makes_spikes else None)
 
 
 def _check_steps(graph: Graph, encoding: Encoding, options: Options) -> None:
     sequence = any(graph.signals[name].rate is Rate.STEP for name in graph.inputs)
-    if options.steps is None or encoding.scheme in ("rate", "latency") or not sequence:
+    if options.steps is None or encoding.makes_spikes or not sequence:
         return
     if graph.steps not in (None, options.steps):
         raise OptionError(
@@ -207,7 +207,7 @@ def _comparable(model: Model, encoding: Encoding, steps: int | None) -> Example 
 def _calibration(
     graph: Graph, encoding: Encoding, example: Example | None, given: Mapping[str, Any] | Any | None
 ) -> Samples | None:
-    stepwise = encoding.scheme in ("direct", "none")
+    stepwise = not encoding.makes_spikes
     if given is not None:
         return check_samples(graph, given, stepwise)
     return None if example is None else check_samples(graph, example.inputs, stepwise)
@@ -221,7 +221,7 @@ def _statistics(
 ) -> Statistics | None:
     if data is None:
         return None
-    total = len(next(iter(data.values())))
+    total = length(data)
     done = 0
 
     def advance(count: int) -> None:

@@ -38,6 +38,11 @@ class Encoding:
     steps: int | None = None
     seed: int = 0
 
+    @property
+    def makes_spikes(self) -> bool:
+        """Whether the host turns samples into spikes, so that no stage sees the samples."""
+        return self.scheme in ("rate", "latency")
+
     def float_graph(self, graph: Graph) -> Graph:
         """S1 as it runs behind the encoder: inputs are spikes where they arrive as spikes."""
         if self.scheme == "direct":
@@ -64,7 +69,7 @@ class Encoding:
 
     def float_inputs(self, graph: Graph, samples: Mapping[str, A], first: int = 0) -> dict[str, A]:
         """Inputs of S1 for raw samples; `first` is the index of the first sample in its set."""
-        if self.scheme in ("direct", "none"):
+        if not self.makes_spikes:
             return {name: np.asarray(samples[name]) for name in graph.inputs}
         return {
             name: self._spikes(name, samples[name], (self.seed, index, first))

@@ -126,8 +126,12 @@ def _listed(shape: tuple[object, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
+def length(samples: Mapping[str, NDArray[Any]]) -> int:
+    """Number of samples: all arrays have the same."""
+    return len(next(iter(samples.values())))
+
+
 def batches(samples: Samples, size: int) -> Iterator[tuple[int, Samples]]:
     """(index of the first sample, samples) in runs of `size`."""
-    count = len(next(iter(samples.values())))
-    for first in range(0, count, size):
+    for first in range(0, length(samples), size):
         yield first, {name: value[first : first + size] for name, value in samples.items()}

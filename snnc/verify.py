@@ -20,7 +20,8 @@ from snnc.ir import Graph, IntNeuron, Neuron, Output
 from snnc.ir import Kind as SignalKind
 from snnc.reference import Ports, Trace, run_float, run_int
 from snnc.reference.agreement import FrameworkAgreement, compare_with_framework
-from snnc.samples import Samples, accuracy, batches, check_labels, check_samples
+from snnc.reference.trace import add_events
+from snnc.samples import Samples, accuracy, batches, check_labels, check_samples, length
 from snnc.targets.registry import engines, targets
 
 BATCH = 32
@@ -173,7 +174,7 @@ def run_stage(
 def check_inputs(artefact: Artefact, data: Mapping[str, Any] | Any) -> Samples:
     """Checks raw samples against what the artefact takes."""
     graph = artefact.float_graph or artefact.int_graph
-    return check_samples(graph, data, artefact.encoding.scheme in ("direct", "none"))
+    return check_samples(graph, data, not artefact.encoding.makes_spikes)
 
 
 class Verifier:
@@ -202,9 +203,9 @@ class Verifier:
         self, samples: Samples, labels: NDArray[Any] | None, framework: Example | None
     ) -> Report:
         """Compares the stages on `samples`; `framework` holds S0 of the same samples."""
-        count = len(next(iter(samples.values())))
+        count = length(samples)
         for first, part in batches(samples, BATCH):
-            size = len(next(iter(part.values())))
+            size = length(part)
             self._batch(part, first, count, labels, framework)
             self.progress("verifying", first + size, count)
         for stage, right in self.right.items():
@@ -219,7 +220,7 @@ class Verifier:
         labels: NDArray[Any] | None,
         framework: Example | None,
     ) -> None:
-        size = len(next(iter(part.values())))
+        size = length(part)
         if "s0" in self.stages and framework is not None:
             self._count_framework(framework, labels, first, size)
         traces: dict[str, Trace] = {}
@@ -256,10 +257,7 @@ class Verifier:
     def _count(self, stage: str, trace: Trace, labels: NDArray[Any] | None, first: int) -> None:
         output = next(iter(trace.outputs.values()))
         self.report.samples[stage] = self.report.samples.get(stage, 0) + len(output)
-        totals = self.report.events.setdefault(stage, {})
-        for counts in trace.events.values():
-            for event, number in counts.items():
-                totals[event] = totals.get(event, 0) + number
+        add_events(self.report.events.setdefault(stage, {}), trace)
         if labels is not None:
             self._score(stage, output, labels[first : first + len(output)])
 
@@ -276,7 +274,7 @@ class Verifier:
 
     def _compare_framework(self, pair: PairResult, framework: Example) -> None:
         assert self.artefact.float_graph is not None
-        size = len(next(iter(framework.inputs.values())))
+        size = length(framework.inputs)
         pair.samples += size
         agreement = compare_with_framework(self.artefact.float_graph, framework)
         for name, found in agreement.items():
@@ -394,7 +392,8 @@ def _pair(first: str, second: str) -> PairResult:
 
 def _fires(graph: Graph, name: str) -> bool:
     node = graph.nodes[name]
-    return node.fires if isinstance(node, IntNeuron) else isinstance(node, Neuron)
+    assert isinstance(node, IntNeuron)
+    return node.fires
 
 
 def _slice(example: Example, first: int, size: int) -> Example:
@@ -433,7 +432,7 @@ def verify(
     samples = check_inputs(artefact, data)
     classes = None
     if labels is not None:
-        classes = check_labels(labels, len(next(iter(samples.values()))))
+        classes = check_labels(labels, length(samples))
     framework = framework or _matching_example(artefact, samples)
     if framework is not None and not framework.spikes:
         framework = None
@@ -447,7 +446,7 @@ def verify(
 
 def _no_framework(artefact: Artefact) -> tuple[str, str]:
     """Why S0 is not known, and what to do."""
-    if artefact.encoding.scheme in ("rate", "latency"):
+    if artefact.encoding.makes_spikes:
         return (
             f"s0 saw the samples themselves, the other stages see their {artefact.encoding.scheme}"
             " code",

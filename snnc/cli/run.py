@@ -15,7 +15,8 @@ from snnc.errors import InputError, OptionError
 from snnc.ir import Graph
 from snnc.ir.files import npz_bytes
 from snnc.reference import Ports, Trace
-from snnc.samples import accuracy, batches, check_labels, read_samples, split_labels
+from snnc.reference.trace import add_events
+from snnc.samples import accuracy, batches, check_labels, length, read_samples, split_labels
 from snnc.verify import BATCH, check_inputs, run_stage
 
 LARGE_BATCH = 256
@@ -43,7 +44,7 @@ def run_command(
     checked = check_inputs(compiled, samples)
     ports = _ports(compiled.int_graph, record)
     traces: list[Trace] = []
-    count = len(next(iter(checked.values())))
+    count = length(checked)
     classes = None if labels is None else check_labels(labels, count)
     size = count if stage == "lava" else (BATCH if ports else LARGE_BATCH)
     with progress_bar(as_json) as advance:
@@ -106,9 +107,7 @@ def _summary(
 ) -> dict[str, Any]:
     events: dict[str, int] = {}
     for trace in traces:
-        for counts in trace.events.values():
-            for event, number in counts.items():
-                events[event] = events.get(event, 0) + number
+        add_events(events, trace)
     summary: dict[str, Any] = {
         "stage": stage,
         "samples": count,

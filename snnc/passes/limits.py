@@ -44,6 +44,21 @@ class Limits:
     neuron_programs: bool
     sources: Mapping[str, str]
 
+    @property
+    def state_max(self) -> int:
+        """Largest magnitude of u and v."""
+        return (1 << (self.state_bits - 1)) - 1
+
+    @property
+    def theta_max(self) -> int:
+        """Largest threshold, in units of the membrane."""
+        return ((1 << self.theta_bits) - 1) << self.shift
+
+    @property
+    def bias_mant_max(self) -> int:
+        """Largest mantissa of a bias."""
+        return (1 << (self.bias_mant_bits - 1)) - 1
+
 
 def read_limits(path: Path) -> Limits:
     """Reads a data file with one table per figure: `value` and `source`."""

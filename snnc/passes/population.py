@@ -85,6 +85,9 @@ class Plan:
         self.name, self.node, self.synapses, self.steps = name, node, synapses, steps
         self.bias_u, self.bias_v = bias
         self.limits = limits
+        self.largest = max(
+            (float(np.max(np.abs(s.weight), initial=0)) for s in synapses), default=0
+        )
         self.calibrated = reached is not None
         self.reached = self._range() if reached is None else max(reached, self._threshold())
         self.needed = self.reached * (HEADROOM if self.calibrated else 1.0) or 1.0
@@ -92,7 +95,7 @@ class Plan:
         self.unit, self.shift = self._scale()
         self.lif = self._fits_lif()
         if not (self.lif or limits.neuron_programs):
-            self.unit = self._shrunk_for_lif()
+            self.lif, self.unit = True, self._shrunk_for_lif()
         self.scale = self.unit * (1 << self.shift)
         self.weights = [self._weight(synapse) for synapse in synapses]
         self._check_sums()
@@ -142,15 +145,12 @@ class Plan:
         A chip with neuron programs can shift less, so that wide sums keep fine weights. The
         built-in LIF is kept as long as that costs at most one bit of the weights.
         """
-        largest = max(
-            (float(np.max(np.abs(s.weight), initial=0)) for s in self.synapses), default=0
-        )
-        exact = self._exact_unit(largest)
+        exact = self._exact_unit()
         shift = self.limits.shift
-        room = ((1 << (self.limits.state_bits - 1)) - 1) / self.needed
+        room = self.limits.state_max / self.needed
         if threshold := self._threshold():
-            room = min(room, self._theta_top() / threshold)
-        fine = self.limits.weight_max / largest if largest else room / (1 << shift)
+            room = min(room, self.limits.theta_max / threshold)
+        fine = self.limits.weight_max / self.largest if self.largest else room / (1 << shift)
         wanted = fine if exact is None else exact
         coarsest = wanted if exact is not None else wanted / 2
         if not self.limits.neuron_programs or (
@@ -161,9 +161,9 @@ class Plan:
             shift -= 1
         return min(wanted, room / (1 << shift)), shift
 
-    def _exact_unit(self, largest: float) -> float | None:
+    def _exact_unit(self) -> float | None:
         """The largest power of two that puts every weight exactly on the chip's grid, if any."""
-        if not largest:
+        if not self.largest:
             return None
         bottom = min((float(np.min(s.weight, initial=0)) for s in self.synapses), default=0)
         top = max((float(np.max(s.weight, initial=0)) for s in self.synapses), default=0)
@@ -209,9 +209,8 @@ class Plan:
         """
         if not np.any(self.bias_v):
             return self.limits.shift
-        mantissa = (1 << (self.limits.bias_mant_bits - 1)) - 1
         largest = float(np.max(np.abs(self.bias_v))) * unit * (1 << self.limits.shift)
-        exponent = max(0, math.ceil(math.log2(largest / (mantissa + 0.5))))
+        exponent = max(0, math.ceil(math.log2(largest / (self.limits.bias_mant_max + 0.5))))
         if self._on_grid():
             exponent = max(exponent, self.limits.shift)
         return exponent if exponent <= self.limits.bias_exp_max else None
@@ -221,12 +220,9 @@ class Plan:
 
     def _shrunk_for_lif(self) -> float:
         """A coarser scale at which the bias fits, where only that keeps the LIF from holding it."""
-        mantissa = (1 << (self.limits.bias_mant_bits - 1)) - 1
-        room = mantissa << self.limits.bias_exp_max
+        room = self.limits.bias_mant_max << self.limits.bias_exp_max
         largest = float(np.max(np.abs(self.bias_v), initial=0)) * (1 << self.limits.shift)
-        unit = min(self.unit, room / largest) if largest else self.unit
-        self.lif = True
-        return unit
+        return min(self.unit, room / largest) if largest else self.unit
 
     def _weight(self, synapse: Synapse) -> A:
         limits = self.limits
@@ -302,16 +298,10 @@ class Plan:
             mantissa = np.floor(units)
         else:
             mantissa = np.ceil(units) - 1
-        return np.minimum(mantissa.astype(np.int64) * grid, self._theta_top())
-
-    def _theta_top(self) -> int:
-        return ((1 << self.limits.theta_bits) - 1) << self.limits.shift
+        return np.minimum(mantissa.astype(np.int64) * grid, self.limits.theta_max)
 
     def _report(self) -> LayerScale:
         limits, scale = self.limits, self.scale
-        largest = max(
-            (float(np.max(np.abs(s.weight), initial=0)) for s in self.synapses), default=0
-        )
         errors = [
             float(np.max(np.abs(w / self.unit - s.weight), initial=0))
             for w, s in zip(self.weights, self.synapses, strict=True)
@@ -324,14 +314,14 @@ class Plan:
         return LayerScale(
             scale=scale,
             weight_bits=(peak // limits.weight_step).bit_length() + 1,
-            weight_error=max(errors, default=0) / largest if largest else 0.0,
+            weight_error=max(errors, default=0) / self.largest if self.largest else 0.0,
             decay_error=max(float(np.max(np.abs(1 - d / full - a))) for d, a in decays),
             theta_error=(
                 float(np.max(np.abs(self.neuron.theta / scale - self.node.theta))) / theta
                 if theta
                 else 0.0
             ),
-            range=((1 << (limits.state_bits - 1)) - 1) / scale,
+            range=limits.state_max / scale,
             reached=self.reached,
             calibrated=self.calibrated,
         )

@@ -174,7 +174,7 @@ class _Quantiser:
             )
         fires = node.compare != "never"
         self.unit[name] = 1.0 if fires else 1 / plan.scale
-        self.peak[name] = 1 if fires else (1 << (self.limits.state_bits - 1)) - 1
+        self.peak[name] = 1 if fires else self.limits.state_max
 
     def _synapse(self, name: str, node: Neuron, source: str) -> Synapse:
         weighted = self.graph.nodes[source]

@@ -39,6 +39,13 @@ class Trace:
     events: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
+def add_events(totals: dict[str, int], trace: Trace) -> None:
+    """Adds a trace's event counts over all layers to `totals`."""
+    for counts in trace.events.values():
+        for event, number in counts.items():
+            totals[event] = totals.get(event, 0) + number
+
+
 def sample_count(graph: Graph, inputs: Inputs) -> int:
     """Number of samples in `inputs`, which must name every input of the graph."""
     for name in graph.inputs:

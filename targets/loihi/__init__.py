@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
@@ -17,9 +18,15 @@ from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model
 from snnc.targets.loihi.net_file import net_bytes, net_hints, net_reasons
-from snnc.targets.loihi.program import Canonical, to_bytes
+from snnc.targets.loihi.program import Canonical, Program, to_bytes
 
 CHECK_SECONDS = 60.0
+
+
+@lru_cache(maxsize=2)
+def _program(graph: Graph) -> Program:
+    """The program of a graph; `verify` and `run` ask for it once per batch of samples."""
+    return lower(graph, Loihi().limits())
 
 
 def run_loihi(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
@@ -28,7 +35,7 @@ def run_loihi(graph: Graph, inputs: Inputs, record: Ports | None, progress: Prog
     Raises:
         RefusedError, InputError, OptionError: see `lower` and `run_model`.
     """
-    return run_model(lower(graph, Loihi().limits()), graph, inputs, record, progress)
+    return run_model(_program(graph), graph, inputs, record, progress)
 
 
 def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
@@ -39,7 +46,7 @@ def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Pr
         RefusedError, InputError, OptionError: see `lower` and `run_lava`.
     """
     require_lava()
-    return run_lava(lower(graph, Loihi().limits()), graph, inputs, record, progress)
+    return run_lava(_program(graph), graph, inputs, record, progress)
 
 
 class Loihi(Target):
