@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import compile_time, speed
+from benchmarks import compile_time, deep, speed
 
 FOLDER = Path("bench-out")
 
@@ -21,11 +21,15 @@ def main() -> None:
     speed.save(rates, FOLDER)
     print(speed.table(rates), end="\n\n", flush=True)
     compiled = compile_time.run(1 if options.quick else 3)
-    text = compile_time.table(compiled)
-    (FOLDER / "compile_time.md").write_text(text + "\n", encoding="utf-8")
-    data = json.dumps(compiled, indent=1) + "\n"
-    (FOLDER / "compile_time.json").write_text(data, encoding="utf-8")
-    print(text)
+    _save("compile_time", compile_time.table(compiled), compiled)
+    networks = deep.run()
+    _save("deep", deep.table(networks), networks)
+
+
+def _save(name: str, text: str, data: object) -> None:
+    (FOLDER / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    (FOLDER / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    print(text, end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

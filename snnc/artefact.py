@@ -4,6 +4,7 @@
                     sources, notes, and the SHA-256 of every other file
     float.npz       S1
     integer.npz     S2
+    stem.npz        what the host computes before the cores, head.npz behind them, if anything
     example.npz     samples and the framework's own spikes for them (S0), if the model had any
     <target>/…      what the target wrote
 
@@ -26,6 +27,7 @@ from typing import Any
 from snnc.encoding import SCHEMES, Encoding
 from snnc.errors import ArtefactError, SnncError
 from snnc.frontends.model import Example, pack_spikes, unpack_spikes
+from snnc.host import Host
 from snnc.ir import Graph
 from snnc.ir.files import npz_bytes, read_graph, read_npz, to_bytes
 
@@ -44,6 +46,7 @@ class Artefact:
         encoding: what turns samples into its inputs.
         example: samples with the framework's own spikes, if the model came with them.
         files: bytes by path of what the target wrote.
+        host: the host's share of S2 and what runs it.
         origin: where it was read from, for errors.
     """
 
@@ -53,6 +56,7 @@ class Artefact:
     encoding: Encoding
     example: Example | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    host: Host = field(default_factory=Host)
     origin: str = "artefact"
 
     def save(self, path: str | Path, force: bool = False) -> Path:
@@ -77,8 +81,10 @@ class Artefact:
             "integer.npz": to_bytes(self.int_graph),
             **{f"{self.manifest['target']}/{name}": data for name, data in self.files.items()},
         }
-        if self.float_graph is not None:
-            contents["float.npz"] = to_bytes(self.float_graph)
+        graphs = {"float": self.float_graph, "stem": self.host.stem, "head": self.host.head}
+        contents |= {
+            f"{k}.npz": to_bytes(graph) for k, graph in graphs.items() if graph is not None
+        }
         if self.example is not None:
             contents["example.npz"] = npz_bytes(_example_arrays(self.example))
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
@@ -143,9 +149,12 @@ def load(path: str | Path) -> Artefact:
         if "example.npz" in contents:
             example = _read_example(folder / "example.npz")
         prefix = f"{manifest['target']}/"
-        float_graph = read_graph(folder / "float.npz") if "float.npz" in contents else None
-        int_graph = read_graph(folder / "integer.npz")
-        _check_belongs(manifest, float_graph, int_graph)
+        float_graph, stem, head = (
+            read_graph(folder / f"{name}.npz") if f"{name}.npz" in contents else None
+            for name in ("float", "stem", "head")
+        )
+        int_graph, host = read_graph(folder / "integer.npz"), Host(stem, head)
+        _check_belongs(manifest, float_graph, int_graph, host)
         return Artefact(
             manifest,
             float_graph,
@@ -153,6 +162,7 @@ def load(path: str | Path) -> Artefact:
             _read_encoding(manifest["encoding"]),
             example,
             {n.removeprefix(prefix): d for n, d in contents.items() if n.startswith(prefix)},
+            host,
             str(folder),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -172,14 +182,23 @@ def _read_encoding(stored: Mapping[str, Any]) -> Encoding:
     return Encoding(scheme, steps, seed)
 
 
-def _check_belongs(manifest: Mapping[str, Any], floats: Graph | None, integers: Graph) -> None:
+def _check_belongs(
+    manifest: Mapping[str, Any], floats: Graph | None, integers: Graph, host: Host
+) -> None:
     if set(manifest["layers"]) != set(integers.neurons):
         raise ValueError("its layers are not those of integer.npz")
-    if floats is not None and set(manifest["outputs"]) != set(integers.outputs):
-        raise ValueError("its outputs are not those of integer.npz")
-    if floats is not None and not set(floats.neurons) <= set(integers.neurons):
+    if floats is None:
+        return
+    behind = set() if host.head is None else set(host.head.outputs)
+    crossing = set(manifest["host"]["units"]) if "host" in manifest else set()
+    if set(manifest["outputs"]) != (set(integers.outputs) - crossing) | behind:
+        raise ValueError("its outputs are not those of its graphs")
+    parts = [graph for graph in (host.stem, integers, host.head) if graph is not None]
+    neurons = {name for graph in parts for name in graph.neurons}
+    if not set(floats.neurons) <= neurons:
         raise ValueError("float.npz and integer.npz are of different networks")
-    if floats is not None and set(floats.inputs) != set(integers.inputs):
+    made = set() if host.stem is None else set(host.stem.nodes)
+    if set(floats.inputs) != (set(integers.inputs) - made) | (made & set(floats.inputs)):
         raise ValueError("float.npz and integer.npz are of different networks")
 
 

@@ -7,27 +7,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 import snnc
 from snnc.artefact import Artefact
 from snnc.encoding import SCHEMES, Encoding, Scheme, direct_inputs
 from snnc.errors import OptionError
 from snnc.frontends.model import Example, Model
+from snnc.host import Host
 from snnc.ir import Graph, Input, IntNeuron, Kind, Rate
 from snnc.passes.base import Pass, run_passes
+from snnc.passes.bias_synapse import BiasSynapse
 from snnc.passes.calibrate import Statistics, measure
 from snnc.passes.distribute import Distribute
+from snnc.passes.fold_gain import FoldGain
 from snnc.passes.limits import Limits
 from snnc.passes.merge_hops import MergeHops
 from snnc.passes.population import HEADROOM, LayerScale
 from snnc.passes.quantise import Quantised, quantise
 from snnc.passes.readout import AddReadouts
+from snnc.passes.regions import LEAVING, Regions, cut, encoder_layers
 from snnc.passes.shift_origin import ShiftOrigin
 from snnc.samples import Samples, batches, check_samples, length
 from snnc.targets.base import Emitted, Target
 from snnc.targets.registry import target as find_target
 
-PIPELINE: tuple[Pass, ...] = (AddReadouts(), Distribute(), MergeHops(), ShiftOrigin())
+PIPELINE: tuple[Pass, ...] = (
+    AddReadouts(), Distribute(), MergeHops(), FoldGain(), ShiftOrigin(),
+)  # fmt: skip
 """What every float graph goes through before its numbers are rounded."""
+
+
+def pipeline(limits: Limits) -> tuple[Pass, ...]:
+    """The passes for a chip."""
+    return PIPELINE if limits.neuron_programs else (*PIPELINE, BiasSynapse())
+
 
 CALIBRATION_BATCH = 16
 
@@ -46,6 +60,7 @@ class Options:
         input_bits: largest width of directly encoded inputs (8).
         input_range: (low, high) of directly encoded inputs; default the data's.
         seed: of the rate encoder (0).
+        host: nodes to run on the host, with all that is before (or behind) them.
 
     Raises:
         OptionError: a value that makes no sense.
@@ -58,6 +73,7 @@ class Options:
     input_bits: int | None = None
     input_range: tuple[float, float] | None = None
     seed: int | None = None
+    host: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.encoding is not None and self.encoding not in SCHEMES:
@@ -117,18 +133,77 @@ def compile_model(
     _check_steps(model.graph, encoding, options)
     steps = options.steps or model.graph.steps
     float_graph = encoding.float_graph(model.graph.with_(steps=steps)).check()
-    data = _calibration(float_graph, encoding, model.example, calibration)
-    merged = run_passes(float_graph, PIPELINE)
+    regions = _regions(float_graph, encoding, backend, limits, options)
+    host = Host(regions.stem, regions.head)
+    data = _core_samples(
+        _calibration(float_graph, encoding, model.example, calibration), host, regions.core
+    )
+    merged = run_passes(regions.core, pipeline(limits))
     statistics = _statistics(merged, encoding, data, progress)
     encoded = merged
-    if encoding.scheme == "direct":
+    if not encoding.makes_spikes:
         bits = options.input_bits or INPUT_BITS
         encoded = direct_inputs(merged, bits, options.input_range, data)
     quantised = quantise(encoded, limits, statistics)
     emitted = backend.emit(quantised.graph, limits)
     example = _comparable(model, encoding, steps)
-    manifest = _manifest(quantised, float_graph, encoding, limits, emitted, model, options)
-    return Artefact(manifest, float_graph, quantised.graph, encoding, example, dict(emitted.files))
+    facts = _manifest(quantised, float_graph, encoding, limits, emitted, model, options)
+    manifest = {**facts, **_host_facts(regions, quantised, facts["outputs"])}
+    files = dict(emitted.files)
+    return Artefact(manifest, float_graph, quantised.graph, encoding, example, files, host)
+
+
+def _regions(
+    graph: Graph, encoding: Encoding, backend: Target, limits: Limits, options: Options
+) -> Regions:
+    """The network cut into what the host and what the cores compute."""
+    host = options.host
+    if encoding.scheme == "host":
+        host = (*host, *encoder_layers(graph))
+    regions = cut(graph, backend.unsupported, limits.message_bits > 0, host)
+    if regions.stem is not None and encoding.makes_spikes:
+        raise OptionError(
+            "--encoding",
+            f"{encoding.scheme} makes spikes of the samples, but the host computes on the samples:"
+            f" {', '.join(regions.why)}",
+            "leave --encoding away",
+        )
+    return regions
+
+
+def _core_samples(data: Samples | None, host: Host, core: Graph) -> Samples | None:
+    """The samples as they enter the cores."""
+    if data is None or host.stem is None:
+        return data
+    parts = [host.front(part) for _, part in batches(data, CALIBRATION_BATCH)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in core.inputs}
+
+
+def _host_facts(regions: Regions, quantised: Quantised, units: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of the host's share; nothing where it has none."""
+    if regions.stem is None and regions.head is None:
+        return {}
+    crossings = [
+        {"node": name, "into": into, "shape": list(signal.shape), "kind": signal.kind.value,
+         "rate": signal.rate.value}
+        for into, signals in (("cores", regions.entering), ("host", regions.leaving))
+        for name, signal in signals.items()
+    ]  # fmt: skip
+    outputs = dict(units) if regions.head is None else {
+        **{name: units[name] for name in regions.core.outputs if _stays(regions, name)},
+        **{name: {"unit": 1.0} for name in regions.head.outputs},
+    }  # fmt: skip
+    leaving = {f"{name}{LEAVING}": quantised.units[f"{name}{LEAVING}"] for name in regions.leaving}
+    places = {
+        "stem": [] if regions.stem is None else list(regions.stem.nodes),
+        "head": [] if regions.head is None else list(regions.head.nodes),
+    }
+    host = {"why": dict(regions.why), "crossings": crossings, "units": leaving, **places}
+    return {"outputs": outputs, "host": host}
+
+
+def _stays(regions: Regions, output: str) -> bool:
+    return output.removesuffix(LEAVING) not in regions.leaving
 
 
 def _integer_artefact(
@@ -140,7 +215,7 @@ def _integer_artefact(
     )
     if options != plain or calibration is not None:
         raise OptionError(
-            "--encoding, --input-range, --seed, --calibrate",
+            "--encoding, --input-range, --seed, --host, --calibrate",
             "have no say: the source holds integers already",
             "leave these options away",
         )
@@ -254,7 +329,7 @@ def _manifest(
         "steps": graph.steps,
         "dt": graph.dt,
         "encoding": asdict(encoding),
-        "passes": [] if float_graph is None else [p.name for p in PIPELINE] + ["quantise"],
+        "passes": [] if float_graph is None else [p.name for p in pipeline(limits)] + ["quantise"],
         "rounding": "nearest, ties to even; decays truncate towards zero; negative exponents floor",
         "headroom": HEADROOM,
         "layers": {name: _layer(graph, name, quantised.layers, emitted) for name in graph.neurons},

@@ -4,6 +4,7 @@
 * `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i of input k draws
   from a generator seeded with (seed, k, i), so that it does not depend on the batch.
 * `latency`: one spike at step round((1 − x)·(T − 1)), none for x = 0; x in [0, 1].
+* `host`: the host computes the first layers in floating point and sends their spikes.
 * `none`: the data are spikes (or integers) already; every value is checked.
 """
 
@@ -20,7 +21,7 @@ from snnc.errors import InputError, OptionError
 from snnc.ir import Graph, Input, Kind, Rate
 
 A = NDArray[Any]
-Scheme = Literal["direct", "rate", "latency", "none"]
+Scheme = Literal["direct", "rate", "latency", "host", "none"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
@@ -45,7 +46,7 @@ class Encoding:
 
     def float_graph(self, graph: Graph) -> Graph:
         """S1 as it runs behind the encoder: inputs are spikes where they arrive as spikes."""
-        if self.scheme == "direct":
+        if self.scheme in ("direct", "host"):
             return graph
         if self.scheme == "none":
             return graph.with_nodes({
@@ -54,7 +55,9 @@ class Encoding:
                 if _input(graph, name).kind is Kind.ANALOG
             })  # fmt: skip
         if self.steps is None:
-            raise OptionError("--steps", f"the {self.scheme} encoding needs the number of steps")
+            raise OptionError(
+                "--steps", f"the {self.scheme} encoding needs the number of steps", "give --steps T"
+            )
         changes = {}
         for name in graph.inputs:
             node = _input(graph, name)

@@ -159,16 +159,26 @@ def run_stage(
         graph = artefact.float_graph
         known = {n: p for n, p in (record or {}).items() if n in graph.nodes}
         return run_float(graph, encoding.float_inputs(graph, samples, first), known)
-    inputs = encoding.int_inputs(artefact.int_graph, samples, first)
-    if stage == "s2":
-        return run_int(artefact.int_graph, inputs, record)
     known_engines = engines()
-    if stage not in known_engines:
+    if stage != "s2" and stage not in known_engines:
         runnable = [name for name in stages_of(artefact) if name != "s0"]
         raise OptionError(
             "--stage", f"no stage {stage!r} to run here", f"one of {', '.join(runnable)}"
         )
-    return known_engines[stage](artefact.int_graph, inputs, record, progress)
+    front = artefact.host.front(samples)
+    inputs = encoding.int_inputs(artefact.int_graph, front, first)
+    if stage == "s2":
+        trace = run_int(artefact.int_graph, inputs, record)
+    else:
+        chip = artefact.manifest.get("chip")
+        trace = known_engines[stage](artefact.int_graph, inputs, record, progress, chip)
+    return artefact.host.finish(trace, front, _crossing_units(artefact))
+
+
+def _crossing_units(artefact: Artefact) -> Mapping[str, float]:
+    """Real value of one integer of what passes from the cores to the host, by their output."""
+    units: Mapping[str, float] = artefact.manifest.get("host", {}).get("units", {})
+    return units
 
 
 def check_inputs(artefact: Artefact, data: Mapping[str, Any] | Any) -> Samples:
@@ -318,8 +328,9 @@ class Verifier:
 
     def _is_spikes(self, name: str) -> bool:
         graph = self.artefact.int_graph
-        output = graph.nodes[name]
-        assert isinstance(output, Output)
+        output = graph.nodes.get(name)
+        if not isinstance(output, Output):
+            return False
         return graph.signals[name].kind is SignalKind.SPIKE and output.reduce in ("none", "last")
 
     def _origin(self, name: str) -> Any:
@@ -459,10 +470,30 @@ def _no_framework(artefact: Artefact) -> tuple[str, str]:
 
 
 def default_stages(artefact: Artefact, framework: Example | None) -> list[str]:
-    """Every stage that can run: S0 with its spikes at hand, Lava where it is installed."""
-    ready = [stage for item in targets().values() for stage in item.ready_engines()]
+    """Every stage that can run: S0 with its spikes at hand, engines that are installed and carry
+    the graph."""
     floats = ["s1"] if artefact.float_graph is not None else []
+    ready = [
+        stage
+        for name, item in targets().items()
+        for stage in item.ready_engines()
+        if name == artefact.manifest["target"] or not _refusal(artefact, stage)
+    ]
     return [*(["s0"] if framework is not None and floats else []), *floats, "s2", *ready]
+
+
+def _refusal(artefact: Artefact, stage: str) -> str:
+    """Why an engine can't run the artefact's graph, '' where it can."""
+    chip = artefact.manifest.get("chip")
+    owner = next(item for item in targets().values() if stage in item.engines)
+    return owner.refusal(artefact.int_graph, chip)
+
+
+def why_left_out(artefact: Artefact, stage: str) -> str:
+    """Why a stage is not among the default ones, for reports."""
+    known = engines()
+    refusal = _refusal(artefact, stage) if stage in known else ""
+    return refusal or "it can't run here, see `snnc doctor`"
 
 
 def _matching_example(artefact: Artefact, samples: Samples) -> Example | None:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from snnc.errors import OptionError
-from snnc.ir import Graph
+from snnc.ir import Graph, Node
 from snnc.passes.limits import Limits, read_limits
 from snnc.reference import Inputs, Ports, Trace
 
 Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, now and then."""
 
-Engine = Callable[[Graph, Inputs, Ports | None, Progress], Trace]
-"""Runs an integer graph (S2) as `run_int` does: same inputs, same trace, own time axis removed."""
+Engine = Callable[[Graph, Inputs, Ports | None, Progress, str | None], Trace]
+"""Runs an integer graph (S2) as `run_int` does: same inputs, same trace, own time axis removed.
+The last argument is the chip that the graph was compiled for, of this target or another."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,19 @@ class Target(ABC):
     def engines(self) -> Mapping[str, Engine]:
         """What can run an integer graph here, by stage name (S4)."""
 
+    def unsupported(self, node: Node) -> str:
+        """Why the cores can't compute a node of the float graph, '' where they can."""
+        del node
+        return ""
+
     def ready_engines(self) -> list[str]:
         """Stage names of the engines that can run on this machine."""
         return list(self.engines)
+
+    def refusal(self, graph: Graph, chip: str | None) -> str:
+        """Why the engines can't run an integer graph compiled for `chip`, '' where they can."""
+        del graph, chip
+        return ""
 
     def checks(self) -> list[Check]:
         """What `snnc doctor` says of this target."""

@@ -46,7 +46,9 @@ def test_all_stages_agree_on_the_example(reset: str) -> None:
 def broken(layer: str, sample: int, step: int) -> Callable[..., Trace]:
     """An engine that is right but for one spike."""
 
-    def engine(graph: Graph, inputs: Inputs, record: Ports | None, progress: Any) -> Trace:
+    def engine(
+        graph: Graph, inputs: Inputs, record: Ports | None, progress: Any, chip: str | None
+    ) -> Trace:
         trace = run_int(graph, inputs, record)
         if (layer, "s") in trace.records and len(next(iter(inputs.values()))) > 1:
             spikes = trace.records[layer, "s"].copy()

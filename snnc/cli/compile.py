@@ -35,6 +35,7 @@ from snnc.samples import read_samples, split_labels
 @click.option("--input-bits", type=int, help="Largest width of directly encoded inputs.  [8]")
 @click.option("--input-range", type=float, nargs=2, help="Lowest and highest input value.")
 @click.option("--seed", type=int, help="Of the rate encoder.  [0]")
+@click.option("--host", multiple=True, help="NODE to run on the host; may be repeated.")
 @source_options
 @guarded
 def compile_command(
@@ -49,6 +50,7 @@ def compile_command(
     input_bits: int | None,
     input_range: tuple[float, float] | None,
     seed: int | None,
+    host: tuple[str, ...],
     weights: str | None,
     example: str | None,
     time_axis: int | None,
@@ -59,7 +61,8 @@ def compile_command(
     check_free(output, force)
     sources = make_source_options(steps, weights, example, time_axis, **nir)
     loaded = load_source(model, sources)
-    options = Options(target, chip, encoding, steps, input_bits, input_range, seed)  # type: ignore[arg-type]
+    chosen: Any = encoding
+    options = Options(target, chip, chosen, steps, input_bits, input_range, seed, host)
     data = None if calibrate is None else split_labels(read_samples(calibrate))[0]
     with progress_bar(as_json) as advance:
         artefact = compile_model(loaded, options, data, partial(advance, "calibrating"))

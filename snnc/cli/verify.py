@@ -10,7 +10,7 @@ from snnc.artefact import Artefact, load
 from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.report.tables import verify_tables
 from snnc.samples import read_samples, split_labels
-from snnc.verify import SLOW_SAMPLES, Report, stages_of, verify
+from snnc.verify import SLOW_SAMPLES, Report, stages_of, verify, why_left_out
 
 
 @click.command("verify")
@@ -59,7 +59,7 @@ def _say_what_was_left_out(artefact: Artefact, chosen: str | None, report: Repor
         return
     for stage in stages_of(artefact):
         if stage not in ("s0", *report.samples):
-            out.print(f"stage {stage} was left out: it can't run here, see `snnc doctor`")
+            out.print(f"stage {stage} was left out: {why_left_out(artefact, stage)}")
     example = artefact.example
     if example is not None and example.spikes and "s0" not in report.samples:
         out.print("stage s0 is known for the model's own example only: leave --input away for it")

@@ -1,4 +1,4 @@
-"""Rules of the tracer for torch's stateless layers: one function of torch, one node.
+"""Rules of the tracer for torch's layers with weights: one function of torch, one node.
 
 `nn.Linear`, `nn.Conv2d` and their like all end in these functions, also inside SpikingJelly's
 layers and users' own modules, so no rule knows a module.
@@ -6,7 +6,8 @@ layers and users' own modules, so no rule knows a module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,28 +15,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snnc.frontends.arrange import arranged, numbered, own_shape
 from snnc.frontends.values import Value
-from snnc.ir import Conv, Linear, Pool, Scale
+from snnc.frontends.windows import Ints, batch_then, image, per_axis
+from snnc.ir import Conv, ConvTranspose, Gather, Linear, Scale
 
 if TYPE_CHECKING:
     from snnc.frontends.call import Call
 
-Ints = int | Sequence[int]
+A = NDArray[Any]
 
 
 def linear(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Value:
-    """F.linear."""
+    """F.linear, on the last of one or more feature axes."""
     value = call.layer_input(x)
-    if len(value.features) != 1 or value.axes[-1] != "F":
+    return linear_last(call, value, call.constant("weight", weight), call.optional("bias", bias))
+
+
+def linear_last(call: Call, value: Value, weight: A, bias: A | None = None) -> Value:
+    """y[…, o] = Σ_c W[o, c]·x[…, c] + b[o]: one Linear, or a 1×1 Conv where there are more axes."""
+    if value.axes[-1] != "F":
         raise call.fail(
-            f"Linear works on the last of the feature axes {call.feature_shape(x, value)}",
-            "flatten the features before it",
+            f"works on the last axis of {call.describe(value)}", "bring the features to the end"
         )
-    node = Linear(call.constant("weight", weight), call.optional("bias", bias))
-    return call.emit(node, value, value.axes)
+    shape = own_shape(call, value)
+    if len(shape) == 1:
+        return call.emit(Linear(weight, bias), value)
+    lead = tuple(axis for axis in value.axes if axis != "F")
+    index = np.moveaxis(numbered(shape), -1, 0).reshape(shape[-1], -1)
+    channels = arranged(call, value, index, (*lead, "F", "F"), "channels")
+    kernel = weight.reshape(*weight.shape, 1)
+    result = call.emit(Conv(kernel, bias, (1,), (0,), (1,)), channels)
+    back = np.moveaxis(numbered((len(weight), *shape[:-1])), 0, -1)
+    return arranged(call, result, back, value.axes, "tokens")
 
 
-def conv1d(
+def conv(
     call: Call,
     x: Tensor,
     weight: Tensor,
@@ -45,65 +60,87 @@ def conv1d(
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Value:
-    """F.conv1d."""
-    return _conv(call, x, weight, bias, stride, padding, dilation, groups, 1)
-
-
-def conv2d(
-    call: Call,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: str | Ints = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-) -> Value:
-    """F.conv2d."""
-    return _conv(call, x, weight, bias, stride, padding, dilation, groups, 2)
-
-
-def _conv(
-    call: Call,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: str | Ints,
-    dilation: Ints,
-    groups: int,
-    rank: int,
-) -> Value:
-    value = call.layer_input(x)
-    _require_batch_then(call, value, rank + 1)
-    kernel = tuple(weight.shape[2:])
-    spread = _per_axis(dilation, rank)
+    """F.conv1d and conv2d."""
+    rank = 1 if "1d" in call.name else 2
+    value = image(call, x, rank)
+    kernel, spread = tuple(weight.shape[2:]), per_axis(dilation, rank)
+    value, pads = _padded(call, value, padding, kernel, spread)
     node = Conv(
         call.constant("weight", weight),
         call.optional("bias", bias),
-        _per_axis(stride, rank),
-        _padding(call, padding, kernel, spread),
+        per_axis(stride, rank),
+        pads,
         spread,
         groups,
     )
-    return call.emit(node, value, value.axes)
+    return call.emit(node, value)
 
 
-def _padding(
-    call: Call, padding: str | Ints, kernel: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[int, ...]:
+def _padded(
+    call: Call,
+    value: Value,
+    padding: str | Ints,
+    kernel: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[Value, tuple[int, ...]]:
+    """The input and the padding on both sides; an uneven rest is put around the input first."""
+    rank = len(kernel)
+    if not isinstance(padding, str):
+        return _unpadded(call, value, per_axis(padding, rank))
     if padding == "valid":
-        return (0,) * len(kernel)
-    if padding != "same":
-        assert not isinstance(padding, str)
-        return _per_axis(padding, len(kernel))
+        return _unpadded(call, value, (0,) * rank)
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    half = tuple(n // 2 for n in total)
     if any(n % 2 for n in total):
-        raise call.fail(
-            f"padding='same' of the kernel {kernel} pads one side more than the other",
-            "use an odd kernel, or pad by numbers",
-        )
-    return tuple(n // 2 for n in total)
+        index = numbered(own_shape(call, value))
+        index = np.pad(index, [(0, 0), *((0, n % 2) for n in total)], constant_values=-1)
+        return arranged(call, value, index, value.axes, "border"), half
+    return _unpadded(call, value, half)
+
+
+def _unpadded(call: Call, value: Value, padding: tuple[int, ...]) -> tuple[Value, tuple[int, ...]]:
+    """Takes a zero border that is the same on both sides of each axis into the padding."""
+    node = call.tracer.nodes[value.node]
+    if not isinstance(node, Gather) or value.port != "s":
+        return value, padding
+    (source,) = call.tracer.sources[value.node]
+    shape, wide = call.tracer.signals[source].shape, node.index.shape
+    if len(shape) != len(wide) or any(m < n for n, m in zip(shape, wide, strict=True)):
+        return value, padding
+    sides = [(m - n) // 2 for n, m in zip(shape, wide, strict=True)]
+    border = np.pad(numbered(shape), [(n, n) for n in sides], constant_values=-1)
+    if sides[0] or not np.array_equal(border, node.index):
+        return value, padding
+    both = tuple(p + n for p, n in zip(padding, sides[1:], strict=True))
+    return replace(value, node=source), both
+
+
+def conv_transpose(
+    call: Call,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Value:
+    """F.conv_transpose1d and 2d, whose weight is (in, out / groups, *kernel)."""
+    rank = 1 if "1d" in call.name else 2
+    value = image(call, x, rank)
+    stored = call.constant("weight", weight)
+    grouped = stored.reshape(groups, -1, *stored.shape[1:]).swapaxes(1, 2)
+    node = ConvTranspose(
+        np.ascontiguousarray(grouped.reshape(-1, *grouped.shape[2:])),
+        call.optional("bias", bias),
+        per_axis(stride, rank),
+        per_axis(padding, rank),
+        per_axis(output_padding, rank),
+        per_axis(dilation, rank),
+        groups,
+    )
+    return call.emit(node, value)
 
 
 def batch_norm(
@@ -118,8 +155,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Value:
     """F.batch_norm in evaluation: y = γ·(x − mean)/√(var + eps) + β, as one factor and offset."""
-    value = call.layer_input(x)
-    _require_batch_then(call, value, len(value.features))
+    value = batch_then(call, x, call.layer_input(x), x.dim() - 1)
     if training or running_mean is None or running_var is None:
         raise call.fail(
             "it normalises by the statistics of the batch it is given",
@@ -129,93 +165,11 @@ def batch_norm(
     gamma = np.ones_like(mean) if weight is None else _float64(call, "weight", weight)
     beta = np.zeros_like(mean) if bias is None else _float64(call, "bias", bias)
     scale = gamma / np.sqrt(_float64(call, "running_var", running_var) + eps)
-    return call.emit(Scale(scale, beta - mean * scale), value, value.axes)
+    return call.emit(Scale(scale, beta - mean * scale), value)
 
 
 def _float64(call: Call, label: str, tensor: Tensor) -> NDArray[np.float64]:
     return np.asarray(call.constant(label, tensor), np.float64)
-
-
-def avg_pool1d(
-    call: Call,
-    x: Tensor,
-    kernel_size: Ints,
-    stride: Ints | None = None,
-    padding: Ints = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Value:
-    """F.avg_pool1d."""
-    return _avg_pool(call, x, kernel_size, stride, padding, count_include_pad, None, 1)
-
-
-def avg_pool2d(
-    call: Call,
-    x: Tensor,
-    kernel_size: Ints,
-    stride: Ints | None = None,
-    padding: Ints = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Value:
-    """F.avg_pool2d; with `divisor_override=1` it is a sum."""
-    return _avg_pool(call, x, kernel_size, stride, padding, count_include_pad, divisor_override, 2)
-
-
-def _avg_pool(
-    call: Call,
-    x: Tensor,
-    kernel_size: Ints,
-    stride: Ints | None,
-    padding: Ints,
-    count_include_pad: bool,
-    divisor: int | None,
-    rank: int,
-) -> Value:
-    value = call.layer_input(x)
-    _require_batch_then(call, value, rank + 1)
-    kernel = _per_axis(kernel_size, rank)
-    given = stride is not None and (isinstance(stride, int) or len(stride) > 0)
-    steps = _per_axis(stride, rank) if given and stride is not None else kernel
-    pads = _per_axis(padding, rank)
-    node = Pool(kernel, steps, pads, "sum" if divisor == 1 and np.prod(kernel) != 1 else "avg")
-    if divisor not in (None, 1, node.window):
-        raise call.fail(
-            f"divisor_override={divisor} is neither the window ({node.window}) nor 1",
-            "use an average or a sum and scale the next layer's weights",
-        )
-    if any(pads) and not count_include_pad and divisor is None:
-        raise call.fail(
-            "count_include_pad=False divides by less at the border",
-            "pad nothing, or use count_include_pad=True",
-        )
-    return call.emit(node, value, value.axes)
-
-
-def adaptive_avg_pool1d(call: Call, x: Tensor, output_size: Ints) -> Value:
-    """F.adaptive_avg_pool1d where the output divides the input."""
-    return _adaptive(call, x, output_size, 1)
-
-
-def adaptive_avg_pool2d(call: Call, x: Tensor, output_size: Ints | Sequence[int | None]) -> Value:
-    """F.adaptive_avg_pool2d where the output divides the input."""
-    return _adaptive(call, x, output_size, 2)
-
-
-def _adaptive(call: Call, x: Tensor, output_size: Any, rank: int) -> Value:
-    value = call.layer_input(x)
-    _require_batch_then(call, value, rank + 1)
-    extents = call.feature_shape(x, value)[1:]
-    wanted = [output_size] * rank if isinstance(output_size, int) else list(output_size)
-    sizes = [n if size is None else int(size) for n, size in zip(extents, wanted, strict=True)]
-    if any(size == 0 or n % size for n, size in zip(extents, sizes, strict=True)):
-        raise call.fail(
-            f"windows of unequal size: {tuple(extents)} does not divide by {tuple(sizes)}",
-            "use AvgPool with a fixed kernel",
-        )
-    kernel = tuple(n // size for n, size in zip(extents, sizes, strict=True))
-    return call.emit(Pool(kernel, kernel, (0,) * rank), value, value.axes)
 
 
 def dropout(
@@ -230,37 +184,13 @@ def dropout(
     return call.value(x)
 
 
-def _per_axis(value: Ints, rank: int) -> tuple[int, ...]:
-    """One integer per axis."""
-    if isinstance(value, int):
-        return (value,) * rank
-    values = tuple(int(item) for item in value)
-    return values * rank if len(values) == 1 else values
-
-
-def _require_batch_then(call: Call, value: Value, features: int) -> None:
-    """Checks for the axes (batch, feature…), where time may be merged into the batch axis."""
-    if value.axes[0] not in ("B", "TB", "BT") or value.axes[1:] != ("F",) * features:
-        raise call.fail(
-            f"it takes (batch, {features} feature axes), but the axes of its input are"
-            f" {call.describe(value)}",
-            "give the example with its batch axis; pass time_axis= if an axis is time",
-        )
-
-
 RULES: dict[Any, Callable[..., Value]] = {
     torch.nn.functional.linear: linear,
-    torch.conv1d: conv1d,
-    torch.conv2d: conv2d,
-    torch.nn.functional.conv1d: conv1d,
-    torch.nn.functional.conv2d: conv2d,
+    torch.conv1d: conv,
+    torch.conv2d: conv,
+    torch.conv_transpose1d: conv_transpose,
+    torch.conv_transpose2d: conv_transpose,
     torch.nn.functional.batch_norm: batch_norm,
-    torch.nn.functional.avg_pool1d: avg_pool1d,
-    torch.avg_pool1d: avg_pool1d,
-    torch.nn.functional.avg_pool2d: avg_pool2d,
-    torch.nn.functional.adaptive_avg_pool1d: adaptive_avg_pool1d,
-    torch.adaptive_avg_pool1d: adaptive_avg_pool1d,
-    torch.nn.functional.adaptive_avg_pool2d: adaptive_avg_pool2d,
     torch.nn.functional.dropout: dropout,
     torch.nn.functional.dropout1d: dropout,
     torch.nn.functional.dropout2d: dropout,

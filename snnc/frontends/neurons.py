@@ -56,6 +56,14 @@ class NeuronAdapter(ABC):
     def arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
         """What a call passes."""
 
+    def with_feedback(self, x: Tensor, passed: Mapping[Port, object]) -> Tensor:
+        """The input of a call with what the neuron itself adds from its own spikes."""
+        return x
+
+    def inner(self) -> set[nn.Module]:
+        """The modules that only run inside the neuron's own forward."""
+        return set(self.module.modules())
+
     @abstractmethod
     def held(self, port: Port) -> object:
         """The state that the module keeps: a tensor, a number, or None."""

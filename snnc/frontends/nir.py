@@ -15,7 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError, ModelFileError, OptionError
-from snnc.ir import Conv, Delay, Flatten, Graph, Input, Linear, Neuron, Node, Output, Pool, Scale
+from snnc.frontends.nir_delays import Delays, delays_apart, whole_steps
+from snnc.ir import (
+    Conv,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    Sum,
+)
 from snnc.ir.files import from_tree
 from snnc.ir.graph import Edge
 from snnc.ir.nir_file import DEFAULT_DT, KEY, plain_graph, read_tree
@@ -50,16 +63,19 @@ class NirOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.dt < math.inf:
-            raise OptionError("--dt", f"{self.dt} is no positive number of seconds")
+            raise OptionError("--dt", f"{self.dt} is no positive number of seconds", "e.g. 1e-3")
         for label, kinds in (
             ("reset", Reset), ("reset_at", ResetAt), ("compare", Compare), ("order", Order),
         ):  # fmt: skip
             value = getattr(self, label)
             if value not in get_args(kinds) or value == "never":
                 option = f"--{label.replace('_', '-')}"
-                raise OptionError(option, f"{value!r} is none of {get_args(kinds)}")
+                chosen = [kind for kind in get_args(kinds) if kind != "never"]
+                raise OptionError(option, f"no setting {value!r}", f"one of {', '.join(chosen)}")
         if self.reset_at == "guarded" and self.reset != "soft":
-            raise OptionError("--reset-at", "a guarded reset must be a soft reset")
+            raise OptionError(
+                "--reset-at", "a guarded reset must be a soft reset", "add --reset soft"
+            )
 
 
 def read_nir(path: Path, options: NirOptions | None = None) -> Graph:
@@ -105,6 +121,9 @@ def _own(node: Plain, where: str) -> Graph:
     if not isinstance(keys, dict) or not isinstance(nodes, dict):
         raise ModelFileError(where, "its snnc metadata doesn't list the nodes")
     for name, key in keys.items():
+        if key is None:  # edges stand for it
+            entries[name] = {"op": Sum.__name__}
+            continue
         found = nodes.get(str(key))
         stored: Plain = found if isinstance(found, dict) else {}
         metadata = stored.get("metadata")
@@ -170,7 +189,6 @@ def _foreign(tree: Plain, where: str, options: NirOptions) -> Graph:
     names = sorted(flat.nodes, key=_natural)
     nodes: dict[str, Node] = {}
     notes: list[str] = []
-    through: list[str] = list(flat.through)
     for name in names:
         fields = Fields(flat.nodes[name], f"{where}: node {name}")
         reader = _READERS.get(fields.type)
@@ -182,11 +200,8 @@ def _foreign(tree: Plain, where: str, options: NirOptions) -> Graph:
             )
         nodes[name] = reader(fields, options)
         notes += [f"{name}: {text}" for text in fields.notes]
-        if isinstance(node := nodes[name], Delay) and node.steps == 0:
-            through.append(name)
     graph = Graph(nodes, tuple(sorted(flat.edges)), None, options.dt, ())
-    for name in through:
-        graph = graph.without(name)
+    graph = delays_apart(graph.joined(flat.through))
     graph = graph.with_(nodes={name: graph.nodes[name] for name in _arranged(graph)})
     return graph.noting(*_assumed(flat, options), *notes).check()
 
@@ -423,32 +438,12 @@ def _scale(fields: Fields, options: NirOptions) -> Node:
     scale = fields.array("scale")
     channels = scale.reshape(len(scale), -1) if scale.ndim else scale.reshape(1, 1)
     if np.any(channels != channels[:, :1]):
-        raise GraphError(
-            fields.where,
-            f"a Scale of shape {scale.shape} that differs within a channel",
-            "snnc scales by channel; put the factors into the weights before it",
-        )
+        return Scale(scale)
     return Scale(np.ascontiguousarray(channels[:, 0]))
 
 
 def _delay(fields: Fields, options: NirOptions) -> Node:
-    delay = fields.real("delay")
-    steps = delay / options.dt
-    whole = np.rint(steps)
-    if np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)) or whole.min() < 0:
-        raise GraphError(
-            fields.where,
-            f"delays of {delay.min():g} to {delay.max():g} s are {steps.min():g} to"
-            f" {steps.max():g} steps of {options.dt:g} s, no whole number",
-            "choose --dt so that they are whole",
-        )
-    if whole.min() != whole.max():
-        raise GraphError(
-            fields.where,
-            f"its delays differ: {whole.min():g} to {whole.max():g} steps",
-            "use one Delay node for each delay",
-        )
-    return Delay(int(whole.flat[0]))
+    return Delays(whole_steps(fields.real("delay"), options.dt, fields.where))
 
 
 def _neuron(fields: Fields, options: NirOptions) -> Node:

@@ -1,4 +1,4 @@
-"""snnTorch neurons as canonical neurons (snntorch/_neurons/{leaky,lapicque,synaptic}.py, 1.0.0).
+"""snnTorch neurons as canonical neurons (snntorch/_neurons/*.py, 1.0.0).
 
 With R = [mem(t−1) > θ], the spike of the step before, the sources compute:
 
@@ -10,6 +10,10 @@ With R = [mem(t−1) > θ], the spike of the step before, the sources compute:
 * `reset_delay=False` subtracts (spk − R)·θ on top, or (spk − R)·mem. With `subtract` this is the
   guarded soft reset; with `zero` and θ ≥ 0 the membrane never starts a step above θ, so R = 0
   and it is a hard reset at once.
+
+* RLeaky and RSynaptic add recurrent(spk(t−1)) to x, and are Leaky and Synaptic else, save that the
+  `zero` of RLeaky is that of Synaptic (hard, after). RSynaptic takes reset_delay and ignores it:
+  its forward changes a variable that it doesn't keep.
 
 β and α are clamped to [0, 1] where the source clamps them.
 """
@@ -40,9 +44,14 @@ def adapter(module: nn.Module, where: str) -> NeuronAdapter | None:
     for base in (snn.Leaky, snn.Lapicque, snn.Synaptic):
         if isinstance(module, base):
             return SnnTorchNeuron(module, where, base)
-    return Unsupported(
-        module, where, "use Leaky, Lapicque or Synaptic; recurrent neurons come in a later release"
-    )
+    for base in (snn.RLeaky, snn.RSynaptic):
+        if isinstance(module, base):
+            return Recurrent(module, where, base)
+    return Unsupported(module, where, "use Leaky, Lapicque, Synaptic, RLeaky or RSynaptic")
+
+
+STATES: dict[str, Port] = {"spk": "s", "syn": "u", "mem": "v"}
+"""Their names in snnTorch, in the order of the arguments."""
 
 
 class SnnTorchNeuron(NeuronAdapter):
@@ -52,7 +61,12 @@ class SnnTorchNeuron(NeuronAdapter):
         super().__init__(module, where)
         self.neuron: Any = module
         self.base, self.kind = base, base.__name__
-        self.states = ("u", "v") if self.kind == "Synaptic" else ("v",)
+        self.states = ("u", "v") if self.has_current else ("v",)
+
+    @property
+    def has_current(self) -> bool:
+        """Whether it has a synaptic current."""
+        return self.kind.endswith("Synaptic")
 
     def check(self) -> None:
         """Refuses what the canonical neuron can't say."""
@@ -83,7 +97,7 @@ class SnnTorchNeuron(NeuronAdapter):
     def _reset_at(self) -> ResetAt:
         if self.mechanism == "none":
             return "now"
-        if not getattr(self.neuron, "reset_delay", True):
+        if self.kind != "RSynaptic" and not getattr(self.neuron, "reset_delay", True):
             return "guarded" if self.mechanism == "subtract" else "now"
         return "before" if (self.kind, self.mechanism) == ("Leaky", "zero") else "after"
 
@@ -119,28 +133,47 @@ class SnnTorchNeuron(NeuronAdapter):
             dt = self.parameter("time_step", neuron.time_step, shape)
             return {"a_v": 1 - dt / (r * c), "g": np.asarray(r * (1 / (r * c)) * dt)}
         decays = {"a_v": np.clip(self.parameter("beta", neuron.beta, shape), 0, 1)}
-        if self.kind == "Synaptic":
+        if self.has_current:
             decays["a_u"] = np.clip(self.parameter("alpha", neuron.alpha, shape), 0, 1)
         return decays
 
     def clear(self) -> None:
-        nothing = torch.zeros(0, device=self.neuron.mem.device)
-        self.neuron.mem = nothing
-        if self.kind == "Synaptic":
-            self.neuron.syn = nothing.clone()
+        for name in self._names():
+            setattr(self.neuron, name, torch.zeros(0, device=self.neuron.mem.device))
+
+    def _names(self) -> list[str]:
+        return [name for name, port in STATES.items() if port in self.states]
 
     def arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
-        names = ("input_", "syn", "mem") if self.kind == "Synaptic" else ("input_", "mem")
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        ports: dict[str, Port] = {"syn": "u", "mem": "v"}
-        passed = {ports[n]: given[n] for n in names[1:] if given.get(n) is not None}
+        names = self._names()
+        given = {**dict(zip(("input_", *names), args, strict=False)), **kwargs}
+        passed = {STATES[n]: given[n] for n in names if given.get(n) is not None}
         return given.get("input_"), passed
 
     def held(self, port: Port) -> object:
-        return self.neuron.syn if port == "u" else self.neuron.mem
+        return getattr(self.neuron, next(n for n, p in STATES.items() if p == port))
 
     def returned(self, result: object) -> list[tuple[Tensor, Port]]:
         if isinstance(result, Tensor):
             return [(result, "s")]
         assert isinstance(result, tuple)
-        return list(zip(result, ("s", *self.states), strict=True))
+        ports = [port for port in STATES.values() if port in ("s", *self.states)]
+        return list(zip(result, ports, strict=True))
+
+
+class Recurrent(SnnTorchNeuron):
+    """RLeaky or RSynaptic: a neuron whose own spikes of the step before add to its input."""
+
+    def __init__(self, module: nn.Module, where: str, base: type[nn.Module]) -> None:
+        super().__init__(module, where, base)
+        self.states = ("s", *self.states)
+
+    def with_feedback(self, x: Tensor, passed: Mapping[Port, object]) -> Tensor:
+        spikes = passed.get("s", self.held("s"))
+        if not isinstance(spikes, Tensor) or spikes.shape != x.shape:
+            spikes = torch.zeros_like(x)
+        fed: Tensor = x + self.neuron.recurrent(spikes)
+        return fed
+
+    def inner(self) -> set[nn.Module]:
+        return super().inner() - set(self.neuron.recurrent.modules())

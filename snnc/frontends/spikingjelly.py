@@ -40,9 +40,27 @@ def adapter(module: nn.Module, where: str) -> NeuronAdapter | None:
             own = type(module)
             if own is getattr(neuron, name) or not own.__module__.startswith("spikingjelly."):
                 return JellyNeuron(module, where, getattr(neuron, name))
-    if _is_neuron(module) or (isinstance(module, base.MemoryModule) and not _is_dropout(module)):
+    traced = _is_dropout(module) or is_container(module)
+    if _is_neuron(module) or (isinstance(module, base.MemoryModule) and not traced):
         return Unsupported(module, where, f"use one of {', '.join(SUPPORTED)}")
     return None
+
+
+CONTAINERS = ("ElementWiseRecurrentContainer", "LinearRecurrentContainer")
+
+
+def is_container(module: nn.Module) -> bool:
+    """Whether it is a layer of SpikingJelly that feeds the output of the step before back, in
+    functions of torch around its submodule."""
+    layer: Any = sys.modules.get("spikingjelly.activation_based.layer")
+    if layer is None:
+        return False
+    return isinstance(module, tuple(getattr(layer, name) for name in CONTAINERS))
+
+
+def clear_container(module: Any) -> None:
+    """Puts a container into the state that it has before the first step."""
+    module._memories = copy.deepcopy(module._memories_rv)
 
 
 def _is_neuron(module: nn.Module) -> bool:

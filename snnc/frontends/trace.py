@@ -8,14 +8,11 @@ times instead of making T copies.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from importlib.metadata import version
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -23,10 +20,20 @@ from torch import Tensor, nn
 from snnc.errors import InputError, OptionError, SnncError, TraceError
 from snnc.frontends.model import Example, Model
 from snnc.frontends.neurons import to_numpy
-from snnc.frontends.tracer import Tracer, is_library, neuron_adapter
-from snnc.frontends.values import Axes, Value, feature_axes, joined
-from snnc.ir import Graph, Kind, Node, Output, Rate
-from snnc.ir.ops import Reduce
+from snnc.frontends.recurrence import pulled_back
+from snnc.frontends.results import (
+    add_output,
+    leaves,
+    natural_names,
+    own,
+    pruned,
+    renamed,
+    with_gates,
+)
+from snnc.frontends.source_lines import line_of
+from snnc.frontends.tracer import Tracer, takes_sequences
+from snnc.frontends.values import Axes, Value, feature_axes
+from snnc.ir import Graph, Kind, Rate
 from snnc.reference.agreement import check_agreement
 
 InputKind = Literal["analog", "spike", "graded"]
@@ -91,11 +98,16 @@ def _traced(
             return run.once_then_repeat()
         try:
             return run.once()
-        except TraceError:
+        except TraceError as error:
             if not run.may_be_single_step:
                 raise
+            first = error
     with _left_as_found(module):
-        return Run(module, inputs, steps, time_axis, input_kind).step_by_step()
+        try:
+            return Run(module, inputs, steps, time_axis, input_kind).step_by_step()
+        except TraceError as second:
+            crashed = second.__cause__ is not None and first.__cause__ is None
+            raise (first if crashed else second) from second.__cause__
 
 
 def _checked_inputs(
@@ -153,18 +165,20 @@ class Run:
         input_kind: InputKind,
     ) -> None:
         self.module, self.asked_steps, self.kind = module, steps, Kind(input_kind)
-        probe = [neuron_adapter(m, "") for m in module.modules()]
-        self.multi_step = any(a is not None and a.multi_step for a in probe)
+        self.multi_step = takes_sequences(module)
         if time_axis is None and steps is None and self.multi_step:
             time_axis = 0
         self.time_axis = time_axis
-        self.inputs = [x if time_axis is None else self._time_first(x) for x in inputs]
+        copies = [x.clone() for x in inputs]  # a forward may change its input in place
+        self.inputs = [x if time_axis is None else self._time_first(x) for x in copies]
         lead = 0 if time_axis is None else 1
         batches = {x.shape[lead] for x in self.inputs}
         if len(batches) != 1:
             raise InputError("example_input", f"batches of different sizes {sorted(batches)}")
         self.batch = batches.pop()
-        self.tracer = Tracer(module, self.batch)
+        self.kept = [to_numpy(x if time_axis is None else x.transpose(0, 1)).copy()
+                     for x in self.inputs]  # fmt: skip
+        self.tracer = Tracer(module, self.batch, self.inputs[0].shape[0] if lead else 1)
         rate = Rate.SAMPLE if time_axis is None else Rate.STEP
         many = len(self.inputs) > 1
         self.names = [
@@ -188,7 +202,8 @@ class Run:
     def may_be_single_step(self) -> bool:
         """Whether a failed run of the whole sequence failed because forward takes one step."""
         tracer = self.tracer
-        return not self.multi_step and not tracer.sites and tracer.failed_on_sequence
+        itself = self.multi_step or tracer.picked_steps
+        return not itself and not tracer.sites and tracer.failed_on_sequence
 
     def once_then_repeat(self) -> Model:
         """A static input: forward loops over the steps itself, or is called until `steps`."""
@@ -248,7 +263,7 @@ class Run:
         except SnncError:
             raise
         except Exception as error:
-            place = _line_of(error)
+            place = line_of(error)
             self.tracer.failed_on_sequence = True
             raise TraceError(
                 type(self.module).__name__,
@@ -261,9 +276,9 @@ class Run:
         tracer = self.tracer
         steps = self._step_count()
         outputs: dict[str, NDArray[Any]] = {}
-        leaves = [list(_leaves(result)) for result in results]
-        for same in zip(*leaves, strict=True):
-            name, array = self._output(same[0][0], [t for _, t in same], steps)
+        returned = [list(leaves(result)) for result in results]
+        for same in zip(*returned, strict=True):
+            name, array = add_output(tracer, same[0][0], [t for _, t in same], steps)
             outputs[name] = array
         if not outputs:
             raise TraceError(type(self.module).__name__, "returns no tensor", "return the spikes")
@@ -271,14 +286,19 @@ class Run:
             site.node: to_numpy(torch.stack(site.spikes, 1).to(torch.uint8))
             for site in tracer.sites.values()
         }
-        nodes = {name: _own(node) for name, node in tracer.nodes.items()}
-        graph = _pruned(Graph(nodes, tuple(tracer.edges), steps), set(self.names)).check()
-        inputs = {
-            name: to_numpy(x if self.time_axis is None else x.transpose(0, 1)).copy()
-            for name, x in zip(self.names, self.inputs, strict=True)
-        }
-        kept = {name: spikes[name] for name in graph.neurons}
-        return Model(graph, Example(inputs, kept, outputs), _source(self.module))
+        pulled_back(tracer)
+        nodes = {name: own(node) for name, node in tracer.nodes.items()}
+        graph = pruned(Graph(nodes, tuple(tracer.edges), steps), set(self.names)).check()
+        inputs = dict(zip(self.names, self.kept, strict=True))
+        kept = with_gates(graph, inputs, spikes, tracer.gates, steps)
+        names = natural_names(graph, tracer.wanted)
+        example = Example(
+            *(
+                {names[name]: array for name, array in part.items()}
+                for part in (inputs, kept, outputs)
+            )
+        )
+        return Model(renamed(graph, names), example, _source(self.module))
 
     def _step_count(self) -> int:
         sites = self.tracer.sites.values()
@@ -296,96 +316,8 @@ class Run:
             )
         return next(iter(taken.values()))
 
-    def _output(
-        self, label: str, tensors: Sequence[Tensor], steps: int
-    ) -> tuple[str, NDArray[Any]]:
-        tracer = self.tracer
-        wanted = f"output_{label}" if label[:1].isdigit() else label or "output"
-        values = [tracer.values[id(x)][1] for x in tensors if tracer.is_tracked(x)]
-        if len(values) < len(tensors):
-            raise TraceError(
-                wanted, "is returned but doesn't depend on the input", "return network values only"
-            )
-        value, tensor = values[0], tensors[0]
-        if len(values) > 1:
-            whole = joined(values)
-            if whole is None or whole.has_time_axis:
-                raise TraceError(wanted, "is not one step of one layer", "return one step per call")
-            value, tensor = whole.with_axis(0, "T"), torch.stack(list(tensors))
-        reduce = self._reduction(wanted, value, steps)
-        name = tracer.add(wanted, Output(value.port, reduce), value.node)
-        return name, _sample_first(tensor, value)
-
-    def _reduction(self, name: str, value: Value, steps: int) -> Reduce:
-        cause = ""
-        if any(axis in ("TB", "BT") for axis in value.axes):
-            cause = "merges time and batch"
-        elif value.time == "static":
-            return "none" if "T" in value.axes else "last"
-        elif value.time == "total" and (value.start, value.stop) == (0, steps):
-            if value.divisor in (1, steps):
-                return "sum" if value.divisor == 1 else "mean"
-            cause = f"is a sum over {steps} steps divided by {value.divisor:g}"
-        elif value.has_time_axis and (value.start, value.stop) == (0, steps):
-            return "none"
-        elif value.time == "steps" and not value.has_time_axis and value.stop == steps:
-            return "last"
-        raise TraceError(
-            name,
-            cause or f"holds the steps {value.start}..{value.stop - 1} of {steps}",
-            "return all steps, the last one, or their sum or mean",
-        )
-
 
 def _source(module: nn.Module) -> dict[str, str]:
     """Versions of the frameworks whose layers the module uses."""
     used = {type(part).__module__.partition(".")[0] for part in module.modules()} | {"torch"}
     return {name: version(name) for name in ("torch", "snntorch", "spikingjelly") if name in used}
-
-
-def _sample_first(tensor: Tensor, value: Value) -> NDArray[Any]:
-    """(sample, step, …) or (sample, …)."""
-    order = [value.axes.index("B"), *(i for i, a in enumerate(value.axes) if a == "T")]
-    order += [i for i, a in enumerate(value.axes) if a == "F"]
-    return to_numpy(tensor.permute(order)).copy()
-
-
-def _pruned(graph: Graph, inputs: set[str]) -> Graph:
-    """The graph without nodes that lead to no output."""
-    alive: set[str] = set(graph.outputs) | inputs
-    waiting = list(graph.outputs)
-    while waiting:
-        for source in graph.sources(waiting.pop()):
-            if source not in alive:
-                alive.add(source)
-                waiting.append(source)
-    nodes = {name: node for name, node in graph.nodes.items() if name in alive}
-    return replace(graph, nodes=nodes, edges=tuple(e for e in graph.edges if set(e) <= alive))
-
-
-def _own(node: Node) -> Node:
-    """A node whose arrays no longer share memory with the module."""
-    arrays = {
-        item.name: value.copy()
-        for item in fields(node)
-        if isinstance(value := getattr(node, item.name), np.ndarray)
-    }
-    return replace(node, **arrays)
-
-
-def _leaves(result: Any) -> Iterator[tuple[str, Tensor]]:
-    """(label, tensor) of a returned tensor, tuple, list or dict; nested labels join with '_'."""
-    if isinstance(result, Tensor):
-        yield "", result
-    elif isinstance(result, Mapping):
-        for key, item in result.items():
-            yield from ((f"{key}_{sub}" if sub else str(key), t) for sub, t in _leaves(item))
-    elif isinstance(result, list | tuple):
-        for i, item in enumerate(result):
-            yield from ((f"{i}_{sub}" if sub else str(i), t) for sub, t in _leaves(item))
-
-
-def _line_of(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not is_library(f.filename)]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from snnc.errors import TraceError
-from snnc.frontends import snntorch, spikingjelly, structure
+from snnc.frontends import rules, snntorch, spikingjelly
 from snnc.frontends.call import Call
-from snnc.frontends.neurons import NeuronAdapter, is_constant
-from snnc.frontends.values import AXIS_NAMES, Axes, Value, describe, feature_axes, joined
-from snnc.ir import Input, Kind, Neuron, Node, Rate, Signal
-from snnc.ir.ops import Port
+from snnc.frontends.neuron_calls import Site, neuron_call
+from snnc.frontends.neurons import NeuronAdapter
+from snnc.frontends.recurrence import Link, unified
+from snnc.frontends.results import free_name
+from snnc.frontends.source_lines import user_line
+from snnc.frontends.values import SPLIT, Axis, Value, describe, joined
+from snnc.ir import Delay, Flatten, Gather, Input, Kind, Node, Place, Rate, Signal
 
 
 def neuron_adapter(module: nn.Module, where: str) -> NeuronAdapter | None:
@@ -26,39 +27,59 @@ def neuron_adapter(module: nn.Module, where: str) -> NeuronAdapter | None:
     return snntorch.adapter(module, where) or spikingjelly.adapter(module, where)
 
 
-@dataclass
-class Site:
-    """A neuron during a trace.
-
-    Attributes:
-        node: its name.
-        source: node that feeds it.
-        steps: steps taken so far.
-        spikes: what it returned, (batch, …) per step.
-    """
-
-    node: str
-    source: str
-    steps: int = 0
-    spikes: list[Tensor] = field(default_factory=list)
+def takes_sequences(module: nn.Module) -> bool:
+    """Whether a neuron in it, or a container of some, is in multi-step mode."""
+    for part in module.modules():
+        neuron = neuron_adapter(part, "")
+        if neuron is not None and neuron.multi_step:
+            return True
+        if spikingjelly.is_container(part) and getattr(part, "step_mode", "s") == "m":
+            return True
+    return False
 
 
 class Tracer(TorchFunctionMode):
-    """The symbolic values of one run and the graph that they build."""
+    """The symbolic values of one run and the graph that they build.
 
-    def __init__(self, module: nn.Module, batch: int) -> None:
+    Attributes:
+        batch, steps: of the example; one step where it is static.
+        values: by id, every tensor that depends on the input and its meaning.
+        layers: by (path, function, sources), the nodes that these calls made.
+        sites: the neuron modules that were called.
+        failed_on_sequence: whether an error came from values with a time axis.
+        picked_steps: whether forward itself went through the steps of a sequence.
+        gates: spikes of the neurons that stand for functions of spikes (max-pool, AND), by node
+            and step; the step of one that is the same at every step is None.
+        binary: nodes whose output can only be 0 or 1.
+        complements: nodes that are 1 − x of a binary node x, and this node.
+        links: the Delays.
+        late: by node and number of steps, the node that gives its output that much later.
+        different: pairs of nodes that don't give the same at some step.
+        wanted: by node, the name that it would have if it were the only one of that name.
+    """
+
+    def __init__(self, module: nn.Module, batch: int, steps: int) -> None:
         super().__init__()
-        self.batch = batch
+        self.batch, self.steps = batch, steps
         self.values: dict[int, tuple[Tensor, Value]] = {}
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str]] = []
         self.signals: dict[str, Signal] = {}
-        self.layers: dict[tuple[str, str, str], list[str]] = {}
+        self.layers: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
         self.sites: dict[NeuronAdapter, Site] = {}
+        self.gates: dict[str, dict[int | None, Tensor]] = {}
+        self.binary: set[str] = set()
+        self.complements: dict[str, str] = {}
+        self.links: dict[str, Link] = {}
+        self.late: dict[tuple[str, int], str] = {}
+        self.different: set[tuple[str, str]] = set()
+        self.wanted: dict[str, str] = {}
+        self.sources: dict[str, tuple[str, ...]] = {}
         self.path: list[str] = []
         self.inside_neuron = False
         self.leaves: set[str] = set()
         self.failed_on_sequence = False
+        self.picked_steps = False
         self._patch(module)
 
     def _patch(self, root: nn.Module) -> None:
@@ -74,8 +95,10 @@ class Tracer(TorchFunctionMode):
             adapter = neuron_adapter(module, where)
             if adapter is not None:
                 adapter.clear()
-                hidden.update(module.modules())
-            elif path and next(module.children(), None) is None:
+                hidden.update(adapter.inner())
+            elif spikingjelly.is_container(module):
+                spikingjelly.clear_container(module)
+            elif path and all(name == "parametrizations" for name, _ in module.named_children()):
                 self.leaves.add(path)
             vars(module)["forward"] = self._forward(module.forward, path, adapter)
 
@@ -87,7 +110,7 @@ class Tracer(TorchFunctionMode):
             try:
                 if adapter is None or self.inside_neuron:
                     return forward(*args, **kwargs)
-                return self._neuron_call(adapter, forward, args, kwargs)
+                return neuron_call(self, adapter, forward, args, kwargs)
             finally:
                 self.path.pop()
 
@@ -104,7 +127,9 @@ class Tracer(TorchFunctionMode):
         if self.inside_neuron or not self._touches(args, kwargs):
             return func(*args, **kwargs)
         name = _name(func)
-        if name in structure.QUERIES or name in structure.CREATORS:
+        if name in rules.QUERIES or name in rules.CREATORS:
+            return func(*args, **kwargs)
+        if name in rules.OF_ANOTHER and args and not self.is_tracked(args[0]):
             return func(*args, **kwargs)
         if name == "__setitem__":
             return self._set_item(func, args)
@@ -119,7 +144,8 @@ class Tracer(TorchFunctionMode):
 
     def _has_sequence(self, args: Iterable[Any]) -> bool:
         known = (self.values[id(x)][1] for x in _flat(args) if self.is_tracked(x))
-        return any(value.has_time_axis for value in known)
+        one = self.steps == 1
+        return any(v.has_time_axis and (one or v.undecided is None) for v in known)
 
     def is_tracked(self, x: object) -> bool:
         """Whether `x` is a tensor that depends on the input."""
@@ -129,35 +155,70 @@ class Tracer(TorchFunctionMode):
         """Remembers what a tensor means, and keeps it alive so that its id stays its own."""
         self.values[id(x)] = (x, value)
 
-    def unique(self, wanted: str) -> str:
-        """A node name that is not taken yet."""
-        wanted = wanted.replace("/", "_") or "node"
-        name, number = wanted, 0
-        while name in self.nodes:
-            number += 1
-            name = f"{wanted}_{number}"
-        return name
-
     def add_input(self, name: str, shape: tuple[int, ...], kind: Kind, rate: Rate) -> str:
         """A new Input node."""
-        name = self.unique(name)
-        self.nodes[name] = Input(shape, kind, rate)
-        self.signals[name] = Signal(kind, shape, rate)
+        return self.add(name, Input(shape, kind, rate))
+
+    def add(self, name: str, node: Node, *sources: str) -> str:
+        """A new node fed by `sources`, which sum."""
+        wanted = name.replace("/", "_") or "node"
+        name = free_name(wanted, self.nodes)
+        signal = node.infer(name, self._summed(sources))
+        self.nodes[name], self.signals[name], self.sources[name] = node, signal, sources
+        self.wanted[name] = wanted
+        self.edges += [(source, name) for source in sources]
+        moved = isinstance(node, Flatten | Gather | Place | Delay) and self.binary.issuperset(
+            sources
+        )
+        if moved or signal.kind is Kind.SPIKE:
+            self.binary.add(name)
         return name
 
-    def add(self, name: str, node: Node, source: str) -> str:
-        """A new node fed by `source`."""
-        name = self.unique(name)
-        signal = node.infer(name, self.signals[source])
-        self.nodes[name], self.signals[name] = node, signal
-        self.edges.append((source, name))
-        return name
+    def _summed(self, sources: Sequence[str]) -> Signal:
+        signals = [self.signals[source] for source in sources]
+        if len(signals) == 1:
+            return signals[0]
+        real = any(signal.kind is Kind.ANALOG for signal in signals)
+        once = all(signal.rate is Rate.SAMPLE for signal in signals)
+        return Signal(
+            Kind.ANALOG if real else Kind.GRADED,
+            signals[0].shape if signals else (),
+            Rate.SAMPLE if once else Rate.STEP,
+        )
+
+    def record(self, value: Value, spikes: Tensor) -> None:
+        """Remembers what torch made of a neuron that stands for a function."""
+        steps = self.gates.setdefault(value.node, {})
+        label: Axis = next(axis for axis in ("TB", "BT", "B") if axis in value.axes)
+        axes = list(value.axes)
+        if label in SPLIT:
+            at = axes.index(label)
+            axes[at : at + 1] = SPLIT[label]
+            sizes = [self.batch if axis == "B" else value.count for axis in SPLIT[label]]
+            spikes = spikes.reshape(*spikes.shape[:at], *sizes, *spikes.shape[at + 1 :])
+        order = [axes.index("B"), *(i for i, axis in enumerate(axes) if axis == "F")]
+        if "T" in axes:
+            rows = list(spikes.permute(axes.index("T"), *order).to(torch.uint8))
+        else:
+            rows = [spikes.permute(order).to(torch.uint8).clone()]
+        if value.time == "static":
+            steps[None] = rows[0]
+        else:
+            steps.update(zip(range(value.start, value.stop), rows, strict=True))
+
+    def forget_aliases(self, changed: Tensor) -> None:
+        """Forbids the use of other tensors on the memory of one that was changed in place."""
+        memory = changed.untyped_storage().data_ptr()
+        for key, (tensor, value) in self.values.items():
+            if tensor is not changed and tensor.untyped_storage().data_ptr() == memory:
+                broken = "its memory was changed in place through another tensor"
+                self.values[key] = (tensor, replace(value, broken=broken))
 
     def fail(self, what: str, cause: str, fix: str = "") -> TraceError:
         """An error about the present call, with the line of the user's source."""
         path = next((p for p in reversed(self.path) if p), "")
         where = f"{path} ({what})" if path else what
-        place = _user_line()
+        place = user_line()
         return TraceError(where, cause + (f" [{place}]" if place else ""), fix)
 
     def _set_item(self, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -169,9 +230,11 @@ class Tracer(TorchFunctionMode):
                 "writes into a tensor",
                 "collect the steps in a list and stack them",
             )
-        step = self.values[id(x)][1]
+        step = Call(self, "record[t] = x", func, args, {}).value(x)
         new = step.with_axis(0, "T")
-        whole = joined([self.values[id(target)][1], new]) if self.is_tracked(target) else new
+        whole: Value | None = new
+        if self.is_tracked(target):
+            whole = joined(unified(self, [self.values[id(target)][1], new]))
         fits = tuple(target.shape[1:]) == tuple(x.shape) and step.start == index % len(target)
         if whole is None or not fits or step.has_time_axis or step.time != "steps":
             raise self.fail(
@@ -181,117 +244,6 @@ class Tracer(TorchFunctionMode):
             )
         func(*args)
         self.track(target, whole)
-
-    def _neuron_call(
-        self, adapter: NeuronAdapter, forward: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
-        x, passed = adapter.arguments(args, kwargs)
-        site, start, stop = self._neuron_input(adapter, x)
-        self._check_states(adapter, site, passed)
-        self.inside_neuron = True
-        try:
-            result = forward(*args, **kwargs)
-        finally:
-            self.inside_neuron = False
-        site.steps = stop
-        rank = len(self.signals[site.node].shape)
-        last = Value(site.node, ("B", *feature_axes(rank)), "steps", start=stop - 1, stop=stop)
-        whole = replace(last, axes=("T", *last.axes), start=start)
-        shown = whole if adapter.multi_step else last
-        for port in adapter.states:
-            if isinstance(state := adapter.held(port), Tensor):
-                self.track(state, replace(last, port=port))
-        for tensor, port in adapter.sequences():
-            self.track(tensor, replace(whole, port=port))
-        outputs = adapter.returned(result)
-        for tensor, port in outputs:
-            self.track(tensor, replace(shown, port=port))
-        spikes = outputs[0][0]
-        site.spikes += list(spikes.detach().clone()) if adapter.multi_step else [spikes.clone()]
-        return result
-
-    def _neuron_input(self, adapter: NeuronAdapter, x: object) -> tuple[Site, int, int]:
-        """The neuron's site and the range of steps that this call takes."""
-        what = type(adapter.module).__name__
-        if not isinstance(x, Tensor) or not self.is_tracked(x):
-            raise self.fail(
-                what,
-                "its input does not depend on the input of the module",
-                "feed it values that torch functions made from the input",
-            )
-        value = self.values[id(x)][1]
-        if value.time == "total" or value.port != "s":
-            raise self.fail(
-                what, "it is fed by a membrane or by a sum over the steps", "feed it spikes"
-            )
-        wanted: Axes = ("T", "B") if adapter.multi_step else ("B",)
-        if value.axes != (*wanted, *("F",) * (len(value.axes) - len(wanted))):
-            self.failed_on_sequence = value.has_time_axis
-            raise self.fail(
-                what,
-                f"it takes ({', '.join(AXIS_NAMES[a] for a in wanted)}, features) but gets"
-                f" {describe(value)}",
-                "pass time_axis=0 and an example with the axes (step, batch, …)"
-                if adapter.multi_step
-                else "pass steps=T for a static example, time_axis=k for a sequence",
-            )
-        shape = tuple(x.shape[len(wanted) :])
-        if adapter not in self.sites:
-            name = self.add(adapter.where, adapter.canonical(shape), value.node)
-            self.sites[adapter] = Site(name, value.node)
-        site = self.sites[adapter]
-        count = value.count if adapter.multi_step else 1
-        self._check_steps(what, site, value)
-        return site, site.steps, site.steps + count
-
-    def _check_steps(self, what: str, site: Site, value: Value) -> None:
-        if value.node != site.source:
-            raise self.fail(
-                what,
-                f"its input comes from {site.source} at first and from {value.node} in call"
-                f" {len(site.spikes) + 1}",
-                "use one neuron object per place in the network",
-            )
-        if value.time == "steps" and value.start != site.steps:
-            raise self.fail(
-                what,
-                f"its step {site.steps} reads step {value.start} of {value.node}",
-                "call it once per step on values of that step; recurrent and delayed links come in"
-                " a later release",
-            )
-
-    def _check_states(
-        self, adapter: NeuronAdapter, site: Site, passed: Mapping[Port, object]
-    ) -> None:
-        """The state before a call must be the neuron's own after the step before."""
-        node = self.nodes[site.node]
-        assert isinstance(node, Neuron)
-        for port in adapter.states:
-            state = passed.get(port, adapter.held(port))
-            start = float(node.v_init) if port == "v" else 0.0
-            if site.steps == 0:
-                fresh = not self.is_tracked(state) and is_constant(state, start)
-            else:
-                known = self.values[id(state)][1] if self.is_tracked(state) else None
-                fresh = (
-                    known is not None
-                    and (known.node, known.port, known.stop)
-                    == (
-                        site.node,
-                        port,
-                        site.steps,
-                    )
-                    and not known.has_time_axis
-                    and known.time == "steps"
-                )
-            if not fresh:
-                raise self.fail(
-                    type(adapter.module).__name__,
-                    f"its state {port} at step {site.steps} is not "
-                    + (f"{start:g}" if site.steps == 0 else "its own of the step before"),
-                    "start from freshly reset neurons and pass each state on unchanged;"
-                    " other initial states and recurrent links come in a later release",
-                )
 
 
 def _flat(items: Iterable[Any]) -> Iterator[Any]:
@@ -309,21 +261,3 @@ def _name(func: Callable[..., Any]) -> str:
     if name == "__get__":
         return f"{getattr(getattr(func, '__self__', None), '__name__', '')}.get"
     return name
-
-
-def is_library(filename: str) -> bool:
-    """Whether a source file belongs to a framework or to the tracer."""
-    modules = (sys.modules.get(n) for n in ("torch", "snntorch", "spikingjelly", __package__))
-    files = (getattr(module, "__file__", None) for module in modules)
-    return any(filename.startswith(str(Path(file).parent)) for file in files if file)
-
-
-def _user_line() -> str:
-    """file:line of the innermost frame of the user's module, '' if it has no own code."""
-    outermost = str(Path(__file__).with_name("trace.py"))
-    current: FrameType | None = sys._getframe(1)
-    while current is not None and current.f_code.co_filename != outermost:
-        if not is_library(current.f_code.co_filename):
-            return f"{current.f_code.co_filename}:{current.f_lineno}"
-        current = current.f_back
-    return ""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,6 +34,7 @@ class Value:
             over `divisor`.
         port: `s` the node's output, `u`, `v` a state of a neuron.
         start, stop: range of the steps; with `static`, stop − start is the extent of the time axis.
+        broken: why the tensor can't be used any more, empty where it can.
     """
 
     node: str
@@ -44,6 +44,12 @@ class Value:
     start: int = 0
     stop: int = 1
     divisor: float = 1.0
+    broken: str = ""
+
+    @property
+    def undecided(self) -> int | None:
+        """Position of an axis of extent 1 that unsqueeze made: one step, or a feature axis."""
+        return self.axes.index("T") if "T" in self.axes and self.count == 1 else None
 
     @property
     def has_time_axis(self) -> bool:
@@ -118,25 +124,3 @@ def joined(values: Sequence[Value]) -> Value | None:
             return None
         stop += value.count
     return replace(first, stop=stop)
-
-
-def regroup(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[range, range]]:
-    """Splits a reshape from extents `old` to `new` into the smallest independent groups.
-
-    Yields (axes of `old`, axes of `new`) with equal products; trailing axes of extent 1 join the
-    last group.
-    """
-    i = j = 0
-    while i < len(old) and j < len(new):
-        first_old, first_new = i, j
-        i, j = i + 1, j + 1
-        while (left := math.prod(old[first_old:i])) != (right := math.prod(new[first_new:j])):
-            if left < right:
-                i += 1
-            else:
-                j += 1
-        if j == len(new):
-            i = len(old)
-        if i == len(old):
-            j = len(new)
-        yield range(first_old, i), range(first_new, j)

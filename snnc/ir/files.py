@@ -32,6 +32,7 @@ _UNREADABLE = (
 )  # fmt: skip
 """What numpy and zipfile raise on altered bytes."""
 _TREE = "graph.json"
+_INT_MAX = 2**63 - 1
 
 Tree = dict[str, Any]
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
@@ -137,10 +138,16 @@ def _plain(hint: Any, value: Any, where: str) -> Any:
         return tuple(_plain(int, item, where) for item in value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> int | float | bool:
+    if type(value) is int and abs(value) > _INT_MAX:
+        raise ModelFileError(where, "holds an integer of more than 64 bits")
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint in (int, bool) and type(value) is hint:
-        return value
+        return hint(value)
     raise ModelFileError(where, f"{value!r} is not a {getattr(hint, '__name__', hint)}")
 
 

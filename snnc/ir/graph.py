@@ -12,10 +12,13 @@ from itertools import pairwise
 import numpy as np
 
 from snnc.errors import GraphError
-from snnc.ir.ops import Delay, Input, IntNeuron, Neuron, Node, Output
+from snnc.ir.ops import Delay, Input, IntNeuron, Neuron, Node, Output, Sum
 from snnc.ir.signals import Kind, Rate, Signal
 
 Edge = tuple[str, str]
+
+SIZE_MAX = 2**28
+"""Most values that a signal may have: more is a mistake, or a file made to fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +120,19 @@ class Graph:
             waiting.remove(name)
             node = self.nodes[name]
             table[name] = node.infer(name, self._input_signal(name, node, table))
-        return {
-            name: self.nodes[name].infer(name, self._input_signal(name, self.nodes[name], table))
-            for name in self.order
-        }
+            _check_size(name, table[name])
+        return self._settled(table)
+
+    def _settled(self, table: dict[str, Signal]) -> dict[str, Signal]:
+        """Types that agree along every edge: in a loop, the first one may come from only some of a
+        node's sources, and kinds and rates then have to go round once more."""
+        while True:
+            before = dict(table)
+            for name in self.order:
+                node = self.nodes[name]
+                table[name] = node.infer(name, self._input_signal(name, node, table))
+            if table == before:
+                return {name: table[name] for name in self.order}
 
     def _next_to_infer(self, waiting: Sequence[str], table: Mapping[str, Signal]) -> str:
         """The first node whose sources all have a type; where loops leave none, the first with a
@@ -224,6 +236,16 @@ class Graph:
         nodes = {key: node for key, node in self.nodes.items() if key != name}
         return replace(self, nodes=nodes, edges=tuple(kept))
 
+    def joined(self, names: Iterable[str]) -> Graph:
+        """A copy in which edges stand for the named nodes, each of which passes on the sum of its
+        inputs; a node stays, as a Sum, where that would take an edge twice."""
+        graph = self
+        for name in names:
+            joined = graph.without(name)
+            once = len(set(joined.edges)) == len(joined.edges)
+            graph = joined if once else graph.with_nodes({name: Sum()})
+        return graph
+
     def noting(self, *notes: str) -> Graph:
         """A copy with further notes."""
         return replace(self, notes=(*self.notes, *notes))
@@ -236,6 +258,15 @@ def _summed(signals: Iterable[Signal]) -> Signal:
         return signals[0]
     real = any(s.kind is Kind.ANALOG for s in signals)
     return Signal(Kind.ANALOG if real else Kind.GRADED, signals[0].shape, rate)
+
+
+def _check_size(name: str, signal: Signal) -> None:
+    if signal.size > SIZE_MAX:
+        raise GraphError(
+            name,
+            f"its output of shape {signal.shape} has more than {SIZE_MAX:,} values",
+            "check its sizes, strides and padding",
+        )
 
 
 def _check_finite(name: str, node: Node) -> None:

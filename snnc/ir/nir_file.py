@@ -22,7 +22,7 @@ from snnc.errors import GraphError, ModelFileError
 from snnc.ir.files import to_tree
 from snnc.ir.graph import Graph
 from snnc.ir.nir_nodes import Plain, plain_nodes, unsaid
-from snnc.ir.ops import Input
+from snnc.ir.ops import Input, Sum
 from snnc.ir.signals import Kind, Signal
 
 KEY = "snnc"
@@ -62,12 +62,14 @@ def write_nir(graph: Graph, path: Path) -> tuple[str, ...]:
 
 
 def plain_graph(graph: Graph) -> tuple[Plain, dict[str, str]]:
-    """The graph in plain NIR, and the name in the file of each node.
+    """The graph in plain NIR, and the name in the file of each node that has one there: edges
+    stand for a Sum wherever that takes no edge twice.
 
     Raises:
         GraphError: NIR has no node for a part of it.
     """
     dt = DEFAULT_DT if graph.dt is None else graph.dt
+    graph = graph.joined(name for name, node in graph.nodes.items() if isinstance(node, Sum))
     keys = {name: _key(name) for name in graph.nodes}
     nodes: dict[str, Plain] = {}
     first: dict[str, str] = {}
@@ -100,7 +102,7 @@ def _with_metadata(graph: Graph, plain: Plain, keys: dict[str, str]) -> Plain:
         node = nodes[keys[name]]
         if not _identical(node.get(field), value):
             node["metadata"][f"{KEY}_{field}"] = value
-    header = {**tree, "nodes": keys}
+    header = {**tree, "nodes": {name: keys.get(name) for name in graph.nodes}}
     return {**plain, "nodes": nodes, "metadata": {KEY: json.dumps(header)}}
 
 

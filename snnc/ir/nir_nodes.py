@@ -3,30 +3,40 @@
 nir 1.0.8 infers the shape of a convolution from the first kernel axis and the second axis of the
 weight alone, so its type check rejects files with non-square kernels or groups. They are written
 as the equal ungrouped square convolution, filled up with zeros. Time constants are those for
-which a forward Euler step of dt is the canonical neuron.
+which a forward Euler step of dt is the canonical neuron. A bias per value is a leaky integrator
+with τ = dt, which keeps nothing from step to step: v = r·x + v_leak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError
+from snnc.ir.nir_wiring import DENSE_MAX, ELSEWHERE, as_conv, dense, wired
 from snnc.ir.ops import (
     Array,
     Conv,
+    ConvTranspose,
     Delay,
     Flatten,
+    Gather,
     Input,
+    IntNeuron,
     Linear,
     Neuron,
     Node,
     Output,
+    Place,
     Pool,
     Scale,
+    Sparse,
+    Sum,
+    Weighted,
 )
 from snnc.ir.signals import Rate, Signal
 
@@ -41,13 +51,16 @@ def plain_nodes(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[
     """The chain of NIR nodes that equals `node`, with input type `x` and output type `y`.
 
     Raises:
-        GraphError: NIR has no node for it: integer nodes, more than two spatial axes.
+        GraphError: NIR has no node for it: integer nodes, products of two signals, what only a
+            host computes, more than two spatial axes, and what `nir_wiring` refuses.
     """
-    writer = _WRITERS.get(type(node))
-    if writer is None or (isinstance(node, Linear | Conv) and node.exp):
+    if isinstance(node, IntNeuron) or (isinstance(node, Weighted) and node.exp):
         raise GraphError(
             name, "an integer node can't be written to NIR", "write the float graph instead"
         )
+    writer = _WRITERS.get(type(node))
+    if writer is None:
+        raise GraphError(name, f"NIR has no node for a {type(node).__name__}", ELSEWHERE)
     return writer(name, node, x, y, dt)
 
 
@@ -88,8 +101,49 @@ def _linear(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plai
     return [{"type": "Affine", "weight": node.weight, "bias": node.bias}]
 
 
+def _sum(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
+    return [{"type": "Scale", "scale": np.ones(x.shape)}]
+
+
+def _shifted(factor: Array, bias: Array, shape: tuple[int, ...], dt: float) -> Plain:
+    """y = factor·x + bias, value by value; `factor` and `bias` per channel or per value."""
+    values = {"tau": np.asarray(dt), "r": factor, "v_leak": bias}
+    return {"type": "LI", **{key: _per_value(value, shape) for key, value in values.items()}}
+
+
+def _conv_transpose(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
+    assert isinstance(node, ConvTranspose)
+    return _conv(name, as_conv(name, node, x), x, y, dt)
+
+
+def _sparse(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
+    assert isinstance(node, Sparse)
+    return [*_flat(x), *_linear(name, dense(name, node), x, y, dt)]
+
+
+def _wiring(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
+    assert isinstance(node, Place | Gather)
+    index = node.index if isinstance(node, Gather) else None
+    if index is not None and np.array_equal(index, np.arange(x.size)) and len(x.shape) > 1:
+        return _flat(x)
+    match wired(name, node, x):
+        case Scale() as mask:
+            return _scale(name, mask, x, y, dt)
+        case Conv() as conv:
+            return _conv(name, conv, x, y, dt)
+        case Linear() as matrix:
+            return [*_flat(x), *_linear(name, matrix, x, y, dt)]
+
+
+def _flat(x: Signal) -> list[Plain]:
+    return [] if len(x.shape) == 1 else _flatten("", Flatten(), x, x, 1.0)
+
+
 def _conv(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
     assert isinstance(node, Conv)
+    if node.bias is not None and node.bias.ndim > 1:
+        without = _conv(name, replace(node, bias=None), x, y, dt)
+        return [*without, _shifted(np.asarray(1.0), node.bias, y.shape, dt)]
     weight = _ungrouped(node.weight, node.groups)
     bias = np.zeros(len(weight), weight.dtype) if node.bias is None else node.bias
     if len(node.kernel) == 1:
@@ -190,19 +244,15 @@ def _scale(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain
     assert isinstance(node, Scale)
     rank = len(x.shape)
     if node.bias is None:
-        per_channel = node.weight.reshape(-1, *(1,) * (rank - 1))
-        return [{"type": "Scale", "scale": _full(per_channel, x)}]
-    if rank == 1:
+        return [{"type": "Scale", "scale": _per_value(node.weight, x.shape)}]
+    if rank == 1 and x.size**2 <= DENSE_MAX:
         return [{"type": "Affine", "weight": np.diag(node.weight), "bias": node.bias}]
-    if rank > 3:
-        raise GraphError(name, f"NIR has no affine map per channel over {rank - 1} axes")
-    weight, ones, zeros = (
-        node.weight.reshape(-1, *(1,) * rank),
-        (1,) * (rank - 1),
-        (0,) * (rank - 1),
-    )
-    conv = Conv(weight, node.bias, ones, zeros, ones, groups=len(weight))
-    return _conv(name, conv, x, y, dt)
+    if rank in (2, 3) and node.weight.ndim == node.bias.ndim == 1:
+        ones, zeros = (1,) * (rank - 1), (0,) * (rank - 1)
+        weight = node.weight.reshape(-1, *(1,) * rank)
+        conv = Conv(weight, node.bias, ones, zeros, ones, groups=len(weight))
+        return _conv(name, conv, x, y, dt)
+    return [_shifted(node.weight, node.bias, x.shape, dt)]
 
 
 def _delay(name: str, node: Node, x: Signal, y: Signal, dt: float) -> list[Plain]:
@@ -254,15 +304,27 @@ def _full(value: Array, x: Signal) -> Array:
     return np.ascontiguousarray(np.broadcast_to(value, x.shape))
 
 
+def _per_value(value: Array, shape: tuple[int, ...]) -> Array:
+    """`value`, one for all, per channel or per value, for every value of the signal."""
+    if value.ndim == 1:
+        value = value.reshape(-1, *(1,) * (len(shape) - 1))
+    return np.ascontiguousarray(np.broadcast_to(value, shape))
+
+
 _Writer = Callable[[str, Node, Signal, Signal, float], list[Plain]]
 
 _WRITERS: dict[type[Node], _Writer] = {
     Input: _input,
     Output: _input,
+    Sum: _sum,
     Linear: _linear,
     Conv: _conv,
+    ConvTranspose: _conv_transpose,
+    Sparse: _sparse,
     Pool: _pool,
     Flatten: _flatten,
+    Place: _wiring,
+    Gather: _wiring,
     Scale: _scale,
     Delay: _delay,
     Neuron: _neuron,

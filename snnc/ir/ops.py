@@ -26,6 +26,10 @@ Compare = Literal[">", ">=", "never"]
 Order = Literal["uv", "vu"]
 Port = Literal["s", "u", "v"]
 Reduce = Literal["none", "sum", "mean", "last"]
+Function = Literal[
+    "relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softplus",
+    "clip", "abs", "exp", "log", "sqrt", "square", "reciprocal",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +58,14 @@ def _check_rank(name: str, weight: Array, ranks: tuple[int, ...], meaning: str) 
         raise GraphError(name, f"weight has shape {weight.shape}", f"its axes are {meaning}")
 
 
-def _check_bias(name: str, bias: Array | None, out: int) -> None:
-    if bias is not None and bias.shape != (out,):
-        raise GraphError(name, f"bias has shape {bias.shape}, the weight asks for ({out},)")
+def _check_bias(name: str, bias: Array | None, shape: tuple[int, ...]) -> None:
+    """A bias is one value per channel, or one per value of the output."""
+    if bias is not None and bias.shape not in (shape[:1], shape):
+        raise GraphError(
+            name,
+            f"bias has shape {bias.shape}, the output has shape {shape}",
+            f"give one bias per channel, {shape[:1]}, or one per value, {shape}",
+        )
 
 
 def _check_window(name: str, rank: int, least: int, settings: dict[str, tuple[int, ...]]) -> None:
@@ -117,6 +126,14 @@ class Output(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Sum(Node):
+    """y = x: where branches of the network meet."""
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        return x
+
+
+@dataclass(frozen=True, eq=False)
 class Linear(Node):
     """y = W·x + b, with W of shape (out, in). S2: y = (W·x)·2^exp, floored, no bias."""
 
@@ -127,7 +144,7 @@ class Linear(Node):
     def infer(self, name: str, x: Signal) -> Signal:
         _check_rank(name, self.weight, (2,), "(out, in)")
         out, fan_in = self.weight.shape
-        _check_bias(name, self.bias, out)
+        _check_bias(name, self.bias, (out,))
         if x.shape != (fan_in,):
             raise GraphError(
                 name,
@@ -141,9 +158,9 @@ class Linear(Node):
 class Conv(Node):
     """Cross-correlation over the last axes, as in torch, zero padded.
 
-    y[o, p] = Σ_{c,k} W[o, c, k] · x[c(o), s·p − pad + d·k] + b[o] over 1 or 2 axes; `weight` has
-    shape (out, in / groups, *kernel). S2: the sum times 2^exp, floored, no bias.
-    Output extent per axis: floor((n + 2·pad − d·(k − 1) − 1) / s) + 1.
+    y[o, p] = Σ_{c,k} W[o, c, k] · x[c(o), s·p − pad + d·k] + b over 1 or 2 axes; `weight` has
+    shape (out, in / groups, *kernel), `bias` (out,) or the shape of the output. S2: the sum times
+    2^exp, floored, no bias. Output extent per axis: floor((n + 2·pad − d·(k − 1) − 1) / s) + 1.
     """
 
     weight: Array
@@ -160,26 +177,185 @@ class Conv(Node):
         return self.weight.shape[2:]
 
     def infer(self, name: str, x: Signal) -> Signal:
-        _check_rank(name, self.weight, (3, 4), "(out, in / groups, *kernel)")
-        _check_window(name, len(self.kernel), 1, {"stride": self.stride, "dilation": self.dilation})
-        _check_window(name, len(self.kernel), 0, {"padding": self.padding})
-        if self.groups < 1:
-            raise GraphError(name, f"groups = {self.groups}", "a Conv has at least one group")
-        out, per_group = self.weight.shape[:2]
-        _check_bias(name, self.bias, out)
-        if len(x.shape) != len(self.kernel) + 1 or x.shape[0] != per_group * self.groups:
-            raise GraphError(
-                name,
-                f"Conv takes {per_group * self.groups} channels and {len(self.kernel)} axes"
-                f" but its input has shape {x.shape}",
-                "check the channel counts and the number of axes",
-            )
-        if out % self.groups:
-            raise GraphError(name, f"{out} output channels don't divide by {self.groups} groups")
+        _check_kernel(name, self, x)
         extents = window_extents(
             name, x.shape[1:], self.kernel, self.stride, self.padding, self.dilation
         )
-        return _accumulated(x, (out, *extents), self.weight)
+        _check_bias(name, self.bias, (len(self.weight), *extents))
+        return _accumulated(x, (len(self.weight), *extents), self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvTranspose(Node):
+    """Transposed convolution over the last axes: the adjoint of `Conv`, as in torch.
+
+    y[o, s·p − pad + d·k] += Σ_c W[o, c, k] · x[c(o), p], then + b; what falls outside is dropped.
+    `weight` has the layout of `Conv`, (out, in / groups, *kernel); torch's is (in, out / groups,
+    *kernel). `bias` is (out,) or the shape of the output. S2: the sum times 2^exp, floored, no
+    bias. Output extent per axis: (n − 1)·s − 2·pad + d·(k − 1) + output_padding + 1.
+    """
+
+    weight: Array
+    bias: Array | None = None
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    output_padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+    exp: int = 0
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Extent of the kernel along each axis."""
+        return self.weight.shape[2:]
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        _check_kernel(name, self, x)
+        _check_window(name, len(self.kernel), 0, {"output_padding": self.output_padding})
+        extents = self.extents(x.shape[1:])
+        if min(extents) < 1:
+            raise GraphError(
+                name, f"its output has extents {extents}", "use less padding or a larger kernel"
+            )
+        _check_bias(name, self.bias, (len(self.weight), *extents))
+        return _accumulated(x, (len(self.weight), *extents), self.weight)
+
+    def extents(self, extents: Sequence[int]) -> tuple[int, ...]:
+        """Extents of the output for an input of `extents`, one per axis."""
+        return tuple(
+            (n - 1) * s - 2 * p + d * (k - 1) + o + 1
+            for n, k, s, p, o, d in zip(
+                extents, self.kernel, self.stride, self.padding, self.output_padding,
+                self.dilation, strict=True,
+            )
+        )  # fmt: skip
+
+
+def _check_kernel(name: str, node: Conv | ConvTranspose, x: Signal) -> None:
+    kind = type(node).__name__
+    _check_rank(name, node.weight, (3, 4), "(out, in / groups, *kernel)")
+    _check_window(name, len(node.kernel), 1, {"stride": node.stride, "dilation": node.dilation})
+    _check_window(name, len(node.kernel), 0, {"padding": node.padding})
+    if node.groups < 1:
+        raise GraphError(name, f"groups = {node.groups}", f"a {kind} has at least one group")
+    out, per_group = node.weight.shape[:2]
+    if len(x.shape) != len(node.kernel) + 1 or x.shape[0] != per_group * node.groups:
+        raise GraphError(
+            name,
+            f"{kind} takes {per_group * node.groups} channels and {len(node.kernel)} axes"
+            f" but its input has shape {x.shape}",
+            "check the channel counts and the number of axes",
+        )
+    if out % node.groups:
+        raise GraphError(name, f"{out} output channels don't divide by {node.groups} groups")
+
+
+def _check_index(name: str, label: str, index: Array, least: int, inputs: int) -> None:
+    if index.dtype.kind != "i":
+        raise GraphError(name, f"{label} has dtype {index.dtype}", "give signed integers")
+    low, high = int(index.min()), int(index.max())
+    if low < least or high >= inputs:
+        raise GraphError(
+            name,
+            f"{label} runs from {low} to {high}, outside its {inputs} inputs",
+            f"indices are {least} to {inputs - 1}",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse(Node):
+    """y = W·x + b between flattened signals, last axis fastest, with W in compressed rows.
+
+    Row r (of `out_shape`, flattened) holds the weights `weight[indptr[r]:indptr[r + 1]]` for the
+    inputs `indices[…]` (of `in_shape`, flattened); `bias` has `out_shape`. S2: the sum times
+    2^exp, floored, no bias.
+    """
+
+    weight: Array
+    indices: Array
+    indptr: Array
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    bias: Array | None = None
+    exp: int = 0
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if x.shape != self.in_shape:
+            raise GraphError(
+                name,
+                f"Sparse takes {self.in_shape} but its input has shape {x.shape}",
+                "check the layer sizes",
+            )
+        if any(extent < 1 for extent in self.out_shape):
+            raise GraphError(name, f"out_shape = {self.out_shape}", "extents are at least 1")
+        self._check_rows(name)
+        _check_index(name, "indices", self.indices, 0, x.size)
+        if self.bias is not None and self.bias.shape != self.out_shape:
+            raise GraphError(
+                name,
+                f"bias has shape {self.bias.shape}, the output has shape {self.out_shape}",
+                "give one bias per value of the output",
+            )
+        return _accumulated(x, self.out_shape, self.weight)
+
+    def _check_rows(self, name: str) -> None:
+        rows, ptr, weight = math.prod(self.out_shape), self.indptr, self.weight
+        if weight.ndim != 1 or self.indices.shape != weight.shape:
+            raise GraphError(
+                name,
+                f"{self.indices.shape} indices for weights of shape {weight.shape}",
+                "give one input index for each weight, both in one axis",
+            )
+        if ptr.dtype.kind != "i" or ptr.shape != (rows + 1,):
+            raise GraphError(
+                name,
+                f"indptr holds {ptr.shape} values of {ptr.dtype} for {rows} rows",
+                "give rows + 1 signed integers",
+            )
+        if ptr[0] != 0 or ptr[-1] != weight.size or np.any(ptr[1:] < ptr[:-1]):
+            raise GraphError(
+                name,
+                f"indptr runs from {ptr[0]} to {ptr[-1]}, its weights are {weight.size}",
+                "indptr starts at 0, never falls, and ends at the number of weights",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class MatMul(Node):
+    """y[h] = A[h]·B[h]: a product of two signals (spiking attention), one pair per head.
+
+    The operands arrive one behind the other in a flat input, as `Place` puts them: first A, of
+    shape (heads, rows, inner), then B, (heads, inner, columns). Output: (heads, rows, columns).
+    """
+
+    heads: int
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of values of A and of B."""
+        return self.heads * self.rows * self.inner, self.heads * self.inner * self.columns
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if min(self.heads, self.rows, self.inner, self.columns) < 1:
+            raise GraphError(
+                name,
+                f"a product of {self.heads} heads of {self.rows}×{self.inner} by"
+                f" {self.inner}×{self.columns}",
+                "extents are at least 1",
+            )
+        if x.shape != (sum(self.sizes),):
+            first, second = self.sizes
+            raise GraphError(
+                name,
+                f"MatMul takes {first} and {second} values one behind the other, but its input has"
+                f" shape {x.shape}",
+                "flatten both operands and place the second behind the first",
+            )
+        kind = Kind.ANALOG if x.kind is Kind.ANALOG else Kind.GRADED
+        return Signal(kind, (self.heads, self.rows, self.columns), x.rate)
 
 
 def window_extents(
@@ -257,20 +433,153 @@ class Flatten(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Place(Node):
+    """y[start + c, …] = x[c, …], zero elsewhere: one part of a concatenation of `extent` channels.
+
+    A concatenation is the sum of its placed parts.
+    """
+
+    start: int
+    extent: int
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if not x.shape or not 0 <= self.start <= self.extent - x.shape[0]:
+            raise GraphError(
+                name,
+                f"an input of shape {x.shape} placed at channel {self.start} doesn't fit into"
+                f" {self.extent} channels",
+                "check the parts of the concatenation",
+            )
+        return Signal(x.kind, (self.extent, *x.shape[1:]), x.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Node):
+    """y[i] = x.flat[index[i]], zero where index[i] = −1: any selection, reordering or padding.
+
+    `index` has the shape of the output and counts the flattened input, last axis fastest.
+    """
+
+    index: Array
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        _check_index(name, "index", self.index, -1, x.size)
+        return Signal(x.kind, self.index.shape, x.rate)
+
+
+@dataclass(frozen=True, eq=False)
 class Scale(Node):
-    """y[c, …] = w[c]·x[c, …] + b[c]: an affine map per channel (batch norm in evaluation)."""
+    """y = w·x + b, one w and b per channel (batch norm in evaluation) or per value.
+
+    `weight` and `bias` have shape (channels,) or the shape of the signal.
+    """
 
     weight: Array
     bias: Array | None = None
 
     def infer(self, name: str, x: Signal) -> Signal:
-        _check_rank(name, self.weight, (1,), "(channels,)")
-        _check_bias(name, self.bias, len(self.weight))
-        if self.weight.shape != x.shape[:1]:
+        if self.weight.shape not in (x.shape[:1], x.shape):
             raise GraphError(
-                name, f"Scale of {self.weight.shape[0]} channels on an input of shape {x.shape}"
+                name,
+                f"Scale of shape {self.weight.shape} on an input of shape {x.shape}",
+                f"give one factor per channel, {x.shape[:1]}, or one per value, {x.shape}",
+            )
+        _check_bias(name, self.bias, x.shape)
+        return Signal(Kind.ANALOG, x.shape, x.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Node):
+    """y = f(x), value by value. Runs on the host only.
+
+    `low` and `high` are the parameters of the functions that have some: clip(low, high),
+    leaky_relu (slope `low` below 0), elu (`low`·(exp(x) − 1) below 0), softplus
+    (log(1 + exp(β·x))/β with β = `low`, and x itself where β·x > `high`: torch's threshold).
+    gelu is x·Φ(x), gelu_tanh its approximation by tanh, silu is x·sigmoid(x). Where a function has
+    no value (log(−1), 1/0) it is NaN or infinite, as in torch.
+    """
+
+    function: Function
+    low: float = 0.0
+    high: float = 0.0
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if self.function == "softplus" and self.low == 0:
+            raise GraphError(name, "softplus divides by its β, which is 0", "give another β")
+        return Signal(Kind.ANALOG, x.shape, x.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """Maximum over windows, channel by channel; padding never wins. Runs on the host only.
+
+    Padding is at most half of the kernel, as in torch. A window whose taps all lie in the padding
+    (dilation can do that) is −∞.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        rank = len(self.kernel)
+        sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        _check_window(name, rank, 1, sizes)
+        _check_window(name, rank, 0, {"padding": self.padding})
+        if len(x.shape) != rank + 1:
+            raise GraphError(
+                name,
+                f"MaxPool over {rank} axes but its input has shape {x.shape}",
+                "its input has one axis of channels before those",
+            )
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
+            raise GraphError(
+                name,
+                f"padding {self.padding} is more than half of the window {self.kernel}",
+                "pad at most half the kernel, as torch does",
+            )
+        extents = window_extents(
+            name, x.shape[1:], self.kernel, self.stride, self.padding, self.dilation
+        )
+        return Signal(Kind.ANALOG, (x.shape[0], *extents), x.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Normalise(Node):
+    """Normalises each of `rows` equal parts of the flattened signal. Runs on the host only.
+
+    `layer`: (x − mean) / √(variance + eps), layer and group norm. `l2`: x / max(‖x‖₂, eps).
+    `softmax`, `log_softmax`: exp(x) / Σ exp(x) and its logarithm.
+    """
+
+    rows: int
+    kind: Literal["layer", "l2", "softmax", "log_softmax"]
+    eps: float = 0.0
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if self.rows < 1 or x.size % self.rows:
+            raise GraphError(
+                name,
+                f"{x.size} values don't divide into {self.rows} rows",
+                "give a number of rows that divides the size of the input",
             )
         return Signal(Kind.ANALOG, x.shape, x.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply(Node):
+    """y[c, …] = x[c, …]·x[C + c, …]: the operands arrive one behind the other, as `Place` puts
+    them. Runs on the host only: of two spikes, an AND neuron is what a core has."""
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        if not x.shape or x.shape[0] % 2:
+            raise GraphError(
+                name,
+                f"an input of shape {x.shape} holds no two operands of equal size",
+                "place the second operand behind the first along the channels",
+            )
+        return Signal(Kind.ANALOG, (x.shape[0] // 2, *x.shape[1:]), x.rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -411,7 +720,14 @@ class IntNeuron(Node):
 OPS: dict[str, type[Node]] = {
     cls.__name__: cls
     for cls in (
-        Input, Output, Linear, Conv, Pool, Flatten, Scale, Delay, Neuron, IntNeuron,
+        Input, Output, Sum, Linear, Conv, ConvTranspose, Sparse, MatMul, Pool, Flatten, Place,
+        Gather, Scale, Map, MaxPool, Normalise, Multiply, Delay, Neuron, IntNeuron,
     )
 }  # fmt: skip
 """Every node type by name: the vocabulary of graph files."""
+
+Weighted = Linear | Conv | ConvTranspose | Sparse
+"""What holds synapses; in S2 exactly one of them stands before each neuron on every path."""
+
+HostOnly = Map | MaxPool | Normalise | Multiply
+"""What no core computes."""

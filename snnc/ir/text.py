@@ -11,16 +11,27 @@ from snnc.ir.graph import Graph
 from snnc.ir.ops import (
     Array,
     Conv,
+    ConvTranspose,
     Delay,
     Flatten,
+    Gather,
     Input,
     IntNeuron,
     Linear,
+    Map,
+    MatMul,
+    MaxPool,
+    Multiply,
     Neuron,
     Node,
+    Normalise,
     Output,
+    Place,
     Pool,
     Scale,
+    Sparse,
+    Sum,
+    Weighted,
 )
 
 _REDUCE = {
@@ -29,6 +40,17 @@ _REDUCE = {
     "mean": "mean over steps",
     "last": "last step",
 }
+
+_WIRING = ("indices", "indptr", "index")
+"""Arrays that say which values meet: no parameters."""
+
+_FUNCTION = {
+    "leaky_relu": "leaky_relu(x), slope {low} below 0",
+    "elu": "elu(x), alpha {low}",
+    "softplus": "softplus(x), beta {low}, x itself where beta x > {high}",
+    "clip": "x clipped to {low}..{high}",
+}
+"""The functions that have parameters."""
 
 
 def to_text(graph: Graph) -> str:
@@ -52,10 +74,11 @@ def to_text(graph: Graph) -> str:
 
 def _header(graph: Graph) -> str:
     nodes = graph.nodes.values()
-    arrays = [getattr(node, item.name) for node in nodes for item in fields(node)]
+    named = [(item.name, getattr(node, item.name)) for node in nodes for item in fields(node)]
+    arrays = [value for name, value in named if name not in _WIRING]
     sizes = [value.size for value in arrays if isinstance(value, np.ndarray) and value.ndim]
     neurons = sum(graph.signals[name].size for name in graph.neurons)
-    weights = sum(node.weight.size for node in nodes if isinstance(node, Linear | Conv))
+    weights = sum(node.weight.size for node in nodes if isinstance(node, Weighted))
     return " · ".join(
         (
             "steps as the input has" if graph.steps is None else f"{graph.steps} steps",
@@ -90,12 +113,12 @@ def _output(node: Node) -> list[str]:
 
 
 def _linear(node: Node) -> list[str]:
-    assert isinstance(node, Linear | Conv | Scale)
+    assert isinstance(node, Weighted | Scale)
     bias = None if node.bias is None else _array("b", node.bias)
     return [_array("W", node.weight), bias or ""]
 
 
-def _exponent(node: Linear | Conv) -> str:
+def _exponent(node: Weighted) -> str:
     return f"times 2^{node.exp}" if node.exp else ""
 
 
@@ -105,15 +128,70 @@ def _dense(node: Node) -> list[str]:
 
 
 def _conv(node: Node) -> list[str]:
-    assert isinstance(node, Conv)
+    assert isinstance(node, Conv | ConvTranspose)
+    grown = node.output_padding if isinstance(node, ConvTranspose) else ()
     return [
         *_linear(node),
         _unless("stride", node.stride, 1),
         _unless("padding", node.padding, 0),
+        _unless("output padding", grown, 0),
         _unless("dilation", node.dilation, 1),
         "" if node.groups == 1 else f"groups {node.groups}",
         _exponent(node),
     ]
+
+
+def _sparse(node: Node) -> list[str]:
+    assert isinstance(node, Sparse)
+    fan_in = np.diff(np.asarray(node.indptr).astype(np.int64))
+    return [*_linear(node), f"{_range(fan_in)} inputs per row", _exponent(node)]
+
+
+def _matmul(node: Node) -> list[str]:
+    assert isinstance(node, MatMul)
+    heads = "" if node.heads == 1 else f"{node.heads} × "
+    return [f"{heads}({node.rows}×{node.inner})·({node.inner}×{node.columns})"]
+
+
+def _place(node: Node) -> list[str]:
+    assert isinstance(node, Place)
+    return [f"from channel {node.start} of {node.extent}"]
+
+
+def _gather(node: Node) -> list[str]:
+    assert isinstance(node, Gather)
+    kept = node.index[node.index >= 0]
+    zeros = node.index.size - kept.size
+    return [
+        f"inputs {_range(kept)}" if kept.size else "",
+        f"{zeros:,} of {node.index.size:,} values are 0" if zeros else "",
+    ]
+
+
+def _map(node: Node) -> list[str]:
+    assert isinstance(node, Map)
+    text = _FUNCTION.get(node.function, f"{node.function}(x)")
+    return [text.format(low=_number(node.low), high=_number(node.high))]
+
+
+def _max_pool(node: Node) -> list[str]:
+    assert isinstance(node, MaxPool)
+    return [
+        f"maximum of {_by(node.kernel)}",
+        "" if node.stride == node.kernel else f"stride {_by(node.stride)}",
+        _unless("padding", node.padding, 0),
+        _unless("dilation", node.dilation, 1),
+    ]
+
+
+def _normalise(node: Node) -> list[str]:
+    assert isinstance(node, Normalise)
+    eps = f"eps {_number(node.eps)}" if node.eps else ""
+    return [node.kind, f"{node.rows} row{'s' if node.rows > 1 else ''}", eps]
+
+
+def _nothing(node: Node) -> list[str]:
+    return []
 
 
 def _pool(node: Node) -> list[str]:
@@ -244,11 +322,21 @@ def _unless(label: str, values: tuple[int, ...], default: int) -> str:
 _DETAILS: dict[type[Node], Callable[[Node], list[str]]] = {
     Input: _input,
     Output: _output,
+    Sum: _nothing,
     Linear: _dense,
     Conv: _conv,
+    ConvTranspose: _conv,
+    Sparse: _sparse,
+    MatMul: _matmul,
     Pool: _pool,
     Flatten: _flatten,
+    Place: _place,
+    Gather: _gather,
     Scale: _linear,
+    Map: _map,
+    MaxPool: _max_pool,
+    Normalise: _normalise,
+    Multiply: _nothing,
     Delay: _delay,
     Neuron: _neuron,
     IntNeuron: _int_neuron,

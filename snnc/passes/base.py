@@ -7,10 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from snnc.ir import Conv, Delay, Flatten, Graph, Linear, Pool, Scale
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Delay,
+    Flatten,
+    Gather,
+    Graph,
+    Linear,
+    Place,
+    Pool,
+    Scale,
+    Sparse,
+    Sum,
+)
 
-LINEAR = (Linear, Conv, Pool, Flatten, Scale, Delay)
-"""What may stand between two neurons."""
+LINEAR = (
+    Linear, Conv, ConvTranspose, Sparse, Pool, Flatten, Place, Gather, Scale, Sum, Delay,
+)  # fmt: skip
+"""What may stand between two populations: it commutes with sums and delays."""
 
 
 @dataclass(frozen=True)

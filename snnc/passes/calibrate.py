@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnc.ir import Conv, Graph, Linear, Neuron
 from snnc.passes.round_weights import FAN_IN_MAX
 from snnc.reference import Inputs, run_float
-from snnc.reference.linear import taps
+from snnc.reference.windows import taps
 
 A = NDArray[Any]
 
@@ -47,8 +47,8 @@ def measure(
     neurons = graph.neurons
     reached = dict.fromkeys(neurons, 0.0)
     moments: dict[str, A] = {}
-    sources = {name: graph.sources(name)[0] for name in graph.nodes if _has_moment(graph, name)}
-    record: dict[str, tuple[str, ...]] = dict.fromkeys(sources.values(), ("s",))
+    sources = {name: graph.sources(name) for name in graph.nodes if _has_moment(graph, name)}
+    record: dict[str, tuple[str, ...]] = {s: ("s",) for many in sources.values() for s in many}
     for name in neurons:
         record[name] = (*record.get(name, ()), "u", "h")
     for inputs in batches:
@@ -58,8 +58,8 @@ def measure(
             assert isinstance(node, Neuron)
             states = (trace.records[name, "u"] * node.g, trace.records[name, "h"])
             reached[name] = max(reached[name], *(float(np.max(np.abs(x))) for x in states))
-        for name, source in sources.items():
-            values = trace.records[source, "s"]
+        for name, many in sources.items():
+            values: A = np.sum([trace.records[source, "s"] for source in many], axis=0)
             values = values.reshape(-1, *values.shape[2:])
             moments[name] = moments.get(name, 0.0) + _moment(name, graph, values)
         progress(len(next(iter(inputs.values()))))
@@ -85,4 +85,5 @@ def _moment(name: str, graph: Graph, values: A) -> A:
     ]
     stacked = np.stack(windows, axis=2)
     grouped = stacked.reshape(len(kept), node.groups, -1, positions)
-    return np.einsum("ngfp,nghp->gfh", grouped, grouped, optimize=True)
+    products: A = grouped @ grouped.transpose(0, 1, 3, 2)
+    return products.sum(0)

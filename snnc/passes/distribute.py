@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from snnc.ir import Conv, Graph, Linear, Node, Scale
+from snnc.ir import Graph, Kind, Node, Scale, Weighted
 from snnc.passes.base import LINEAR, Pass
 
 
@@ -15,12 +15,12 @@ from snnc.passes.base import LINEAR, Pass
 class Distribute(Pass):
     """W·(x₁ + x₂) → W·x₁ + W·x₂, and one copy of W for every population that it feeds.
 
-    A chip holds a synapse once per pair of populations, so the copies are what will be stored.
-    The bias stays with the first copy into each population.
+    Spikes of several populations stay summed at a node: their integers have one unit, so one W
+    serves them all. The bias stays with the first copy into each population.
     """
 
     name: ClassVar[str] = "distribute"
-    ensures: ClassVar[str] = "every stateless or delay node has one source and one target"
+    ensures: ClassVar[str] = "every linear node has one target; its sources are one, or all spikes"
 
     def run(self, graph: Graph) -> Graph:
         graph = _pruned(graph)
@@ -45,22 +45,38 @@ def _pruned(graph: Graph) -> Graph:
 
 
 def _shared(graph: Graph, name: str) -> bool:
-    many = len(graph.sources(name)) > 1 or len(graph.targets(name)) > 1
-    return many and isinstance(graph.nodes[name], LINEAR)
+    if not isinstance(graph.nodes[name], LINEAR):
+        return False
+    return len(graph.targets(name)) > 1 or len(_groups(graph, name)) > 1
+
+
+def _groups(graph: Graph, name: str) -> list[list[str]]:
+    """The sources of a node, those together that one copy of it can serve."""
+    groups: list[list[str]] = []
+    spiking: list[str] = []
+    for source in graph.sources(name):
+        population = not isinstance(graph.nodes[source], LINEAR)
+        if not (population and graph.signals[source].kind is Kind.SPIKE):
+            groups.append([source])
+            continue
+        if not spiking:
+            groups.append(spiking)
+        spiking.append(source)
+    return groups
 
 
 def _split(graph: Graph, name: str) -> Graph:
     node = graph.nodes[name]
     nodes: dict[str, Node] = {}
-    copies: list[tuple[str, str, str]] = []
+    copies: list[tuple[list[str], str, str]] = []
     for target in graph.targets(name):
-        for index, source in enumerate(graph.sources(name)):
+        for index, sources in enumerate(_groups(graph, name)):
             copy = name if not copies else _free_name(name, graph.nodes, nodes)
-            copies.append((source, copy, target))
+            copies.append((sources, copy, target))
             nodes[copy] = node if index == 0 else _without_bias(node)
     edges = [edge for edge in graph.edges if name not in edge]
-    for source, copy, target in copies:
-        edges += [(source, copy), (copy, target)]
+    for sources, copy, target in copies:
+        edges += [*((source, copy) for source in sources), (copy, target)]
     kept: dict[str, Node] = {}
     for key, value in graph.nodes.items():
         kept.update(nodes if key == name else {key: value})
@@ -77,4 +93,4 @@ def _free_name(name: str, *taken: Mapping[str, Node]) -> str:
 
 
 def _without_bias(node: Node) -> Node:
-    return replace(node, bias=None) if isinstance(node, Linear | Conv | Scale) else node
+    return replace(node, bias=None) if isinstance(node, Weighted | Scale) else node

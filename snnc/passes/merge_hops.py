@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,73 +11,133 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
-from snnc.ir import Conv, Delay, Flatten, Graph, Linear, Node, Pool, Scale, Signal
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Delay,
+    Flatten,
+    Gather,
+    Graph,
+    Kind,
+    Linear,
+    MatMul,
+    Node,
+    Place,
+    Pool,
+    Scale,
+    Signal,
+    Sparse,
+    Sum,
+    Weighted,
+)
 from snnc.passes.base import LINEAR, Pass
-from snnc.reference.linear import apply, tap
+from snnc.passes.hop_matrix import Step, written_out
+from snnc.passes.hop_rules import Gain, Shape, as_conv, compose_convs, pair, per_channel
+from snnc.reference.linear import apply
 
-MATRIX_LIMIT = 1 << 24
-"""Largest dense matrix (elements) that a chain of operations is written out as."""
+A = NDArray[Any]
 
 Link = tuple[str, Node]
 Hop = list[Link]
 
+ARRANGING = (Flatten, Place, Gather, Sum, Delay)
+"""What only moves values: all that may stand before a product."""
+
 
 @dataclass(frozen=True)
 class MergeHops(Pass):
-    """[Delay] [sum Pool]… [Flatten] then exactly one Conv or Linear, on every path.
+    """[Delay] [sum Pool]… [Flatten] then exactly one weighted node, on every path to a neuron.
 
-    Exact rules: an affine map per channel folds into the weights before it (batch norm after a
-    convolution) or after it; an average is a sum with weights divided by the window; a pool
-    after a convolution, and a pool with overlapping or padded windows, become part of the
-    kernel; what is left is written out as a matrix where its output is a vector and it has at
-    most 2^24 elements.
+    Exact rules: an affine map folds into the weights before or after it, its offset into a bias
+    (per value where zero padding makes the borders differ); an average is a sum with weights
+    divided by the window; a pool after a convolution, and a pool with overlapping or padded
+    windows, become part of the kernel; a part of a concatenation keeps its columns of the
+    weights; upsampling and pixel shuffle before or after a convolution make it a transposed
+    convolution. What is left is written out as a matrix of at most 2^24 synapses. Paths to a
+    product hold no weights.
     """
 
     name: ClassVar[str] = "merge-hops"
-    ensures: ClassVar[str] = "every path between populations holds one weighted node, at its end"
+    ensures: ClassVar[str] = "every path to a neuron holds one weighted node, at its end"
 
     def run(self, graph: Graph) -> Graph:
-        for hop in _hops(graph):
-            graph = _rewrite(graph, hop)
+        signals = graph.signals
+        for path, target in _paths(graph):
+            if isinstance(graph.nodes[target], MatMul):
+                _check_arranging(graph, path, target)
+                continue
+            graph = _rewrite(graph, path, target, signals)
         return graph
 
 
-def _hops(graph: Graph) -> list[tuple[str, list[str], str]]:
-    """(source, names of the nodes between, target) of every path between populations."""
-    found: list[tuple[str, list[str], str]] = []
-    for source in graph.order:
-        if isinstance(graph.nodes[source], LINEAR):
+def _paths(graph: Graph) -> list[tuple[tuple[str, ...], str]]:
+    """(linear nodes in signal order, target) of every path that ends in a population; a path
+    without nodes starts with the name of its source instead."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for target in graph.order:
+        if isinstance(graph.nodes[target], LINEAR):
             continue
-        for first in graph.targets(source):
-            path, name = [], first
-            while isinstance(graph.nodes[name], LINEAR):
-                path.append(name)
-                name = graph.targets(name)[0]
-            if path or name not in graph.outputs:
-                found.append((source, path, name))
+        for last in graph.sources(target):
+            if isinstance(graph.nodes[last], LINEAR):
+                found.append((_upstream(graph, last), target))
+            elif target not in graph.outputs and not isinstance(graph.nodes[target], MatMul):
+                found.append(((last,), target))
     return found
 
 
-def _rewrite(graph: Graph, hop: tuple[str, list[str], str]) -> Graph:
-    source, path, target = hop
-    links: Hop = [(name, graph.nodes[name]) for name in path]
-    merged = merge(links, graph.signals[source], f"{source}→{target}")
-    old = [source, *path, target]
-    dropped = set(itertools.pairwise(old))
-    chain = [source, *(name for name, _ in merged), target]
+def _upstream(graph: Graph, last: str) -> tuple[str, ...]:
+    path = [last]
+    while isinstance(graph.nodes[source := graph.sources(path[0])[0]], LINEAR):
+        path.insert(0, source)
+    return tuple(path)
+
+
+def _check_arranging(graph: Graph, path: Sequence[str], target: str) -> None:
+    for name in path:
+        if isinstance(graph.nodes[name], LINEAR) and not isinstance(graph.nodes[name], ARRANGING):
+            raise RefusedError(
+                name,
+                f"computes real values for the product {target}, which multiplies spikes or"
+                " integers on a core",
+                "put a spiking neuron between them, or move a constant factor behind the product",
+            )
+
+
+def _rewrite(
+    graph: Graph, path: tuple[str, ...], target: str, signals: Mapping[str, Signal]
+) -> Graph:
+    direct = not isinstance(graph.nodes[path[0]], LINEAR)
+    sources = list(path) if direct else graph.sources(path[0])
+    names = () if direct else path
+    links: Hop = [(name, graph.nodes[name]) for name in names]
+    where = f"{'+'.join(sources)}→{target}"
+    others = graph.nodes.keys() - set(names)
+    merged = [
+        (_free(name, others), node) for name, node in merge(links, signals[sources[0]], where)
+    ]
+    chain = [name for name, _ in merged]
     nodes: dict[str, Node] = {}
     for key, value in graph.nodes.items():
-        if key == (path[0] if path else target):
+        if key == (names[0] if names else target):
             nodes.update(merged)
-        if key not in path:
+        if key not in names:
             nodes[key] = value
+    dropped = {*itertools.pairwise([*names, target])}
+    dropped |= {(source, names[0] if names else target) for source in sources}
+    new = [*((source, chain[0]) for source in sources), *itertools.pairwise([*chain, target])]
     edges: list[tuple[str, str]] = []
     for edge in graph.edges:
         if edge not in dropped:
             edges.append(edge)
-        elif edge[0] == source:
-            edges += itertools.pairwise(chain)
+        elif edge[0] == sources[0]:
+            edges += new
     return graph.with_(nodes=nodes, edges=tuple(edges))
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """`name`, or the first of name@1, name@2, … that no other node has."""
+    names = itertools.chain([name], (f"{name}@{i}" for i in itertools.count(1)))
+    return next(free for free in names if free not in taken)
 
 
 def merge(links: Hop, x: Signal, where: str) -> Hop:
@@ -87,26 +148,24 @@ def merge(links: Hop, x: Signal, where: str) -> Hop:
     """
     delays = sum(node.steps for _, node in links if isinstance(node, Delay))
     if delays:
-        links = _without_delays(links, x, where)
-    links = _expand_pools(links)
-    while True:
-        index = next((i for i in range(len(links) - 1) if _pair(links[i], links[i + 1])), None)
-        if index is None:
-            break
-        replacement = _pair(links[index], links[index + 1])
-        assert replacement is not None
-        links = [*links[:index], *replacement, *links[index + 2 :]]
+        links = _without_delays(links, where)
+    offset, shape = _offset(links, x.shape), _shapes(links, x.shape)[-1]
+    links = _simplified(_linear_part(links), x.shape)
     if not _normal(links):
-        links = _matrix(links, x, where)
-    delayed: Hop = [(f"{where}.delay".replace("→", "."), Delay(delays))] if delays else []
+        links = _as_one(links, x.shape, shape, where)
+    if np.any(offset):
+        name, last = links[-1]
+        assert isinstance(last, Weighted)
+        links[-1] = (name, replace(last, bias=_compact(last, offset)))
+    delayed: Hop = [(f"{links[-1][0]}.delay", Delay(delays))] if delays else []
     return [*delayed, *links]
 
 
-def _without_delays(links: Hop, x: Signal, where: str) -> Hop:
+def _without_delays(links: Hop, where: str) -> Hop:
     late = False
     for name, node in links:
         late = late or isinstance(node, Delay)
-        if not late and isinstance(node, Linear | Conv | Scale) and node.bias is not None:
+        if not late and getattr(node, "bias", None) is not None:
             raise RefusedError(
                 name,
                 "its bias passes a delay, so that it starts late; a core adds it at every step",
@@ -115,9 +174,77 @@ def _without_delays(links: Hop, x: Signal, where: str) -> Hop:
     return [(name, node) for name, node in links if not isinstance(node, Delay)]
 
 
+def _offset(links: Hop, shape: Shape) -> A:
+    """What the path answers to silence: all biases, carried through what follows them."""
+    if all(getattr(node, "bias", None) is None for _, node in links):
+        return np.zeros(1)
+    value: A = np.zeros((1, *shape))
+    for name, node in links:
+        value = apply(name, node, value)
+    return value[0]
+
+
+def _compact(node: Weighted, offset: A) -> A:
+    """One bias per channel where that says it all and the node can hold it."""
+    rows = None if isinstance(node, Sparse) else per_channel(offset)
+    return offset if rows is None else rows
+
+
+def _linear_part(links: Hop) -> Hop:
+    """Without biases; averages as sums times 1 / window."""
+    out: Hop = []
+    for name, node in links:
+        match node:
+            case Sum():
+                continue
+            case Pool() if node.mode == "avg":
+                out += [(name, replace(node, mode="sum")), (f"{name}.mean", Gain(1 / node.window))]
+            case Linear() | Conv() | ConvTranspose() | Sparse() | Scale():
+                out.append((name, _without_bias(node)))
+            case _:
+                out.append((name, node))
+    return out
+
+
+def _without_bias(node: Weighted | Scale) -> Node:
+    rows = per_channel(node.weight) if isinstance(node, Scale) else None
+    return replace(node, bias=None) if rows is None else Scale(rows)
+
+
+def _shapes(links: Hop, shape: Shape) -> list[Shape]:
+    """The shape before every link and behind the last one."""
+    shapes = [shape]
+    for name, node in links:
+        same = isinstance(node, Gain | Scale | Sum)
+        known = Signal(Kind.ANALOG, shapes[-1])
+        shapes.append(shapes[-1] if same else node.infer(name, known).shape)
+    return shapes
+
+
+def _simplified(links: Hop, shape: Shape) -> Hop:
+    """As few links as the rules lead to."""
+    while True:
+        shapes = _shapes(links, shape)
+        for index, (first, second) in enumerate(itertools.pairwise(links)):
+            found = pair(first[1], second[1], shapes[index], shapes[index + 1])
+            if found is not None:
+                links = [*links[:index], *_named(first[0], second, found, first[1]),
+                         *links[index + 2 :]]  # fmt: skip
+                break
+        else:
+            return links
+
+
+def _named(first: str, second: Link, found: Sequence[Node], old: Node) -> Hop:
+    """A merged node keeps the name of the weights that it holds; swapped nodes keep theirs."""
+    if len(found) == 2:
+        return [(second[0], found[0]), (first, found[1])]
+    return [(first if isinstance(old, Weighted) else second[0], found[0])]
+
+
 def _normal(links: Hop) -> bool:
     *front, (_, last) = links or [("", Flatten())]
-    if not isinstance(last, Linear | Conv):
+    if not isinstance(last, Weighted):
         return False
     return all(isinstance(n, Flatten) or (isinstance(n, Pool) and _tiles(n)) for _, n in front)
 
@@ -128,231 +255,45 @@ def _tiles(node: Pool) -> bool:
     return apart and not any(node.padding) and node.mode == "sum"
 
 
-def _expand_pools(links: Hop) -> Hop:
-    """Averages as sums times 1 / window; the factor meets its weights by the pair rules."""
-    out: Hop = []
-    for name, node in links:
-        out.append((name, node))
-        if isinstance(node, Pool) and node.mode == "avg":
-            out[-1] = (name, replace(node, mode="sum"))
-            out.append((f"{name}.mean", _Gain(1 / node.window)))
-    return out
-
-
-@dataclass(frozen=True, eq=False)
-class _Gain(Node):
-    """y = factor·x: only lives between two rules."""
-
-    factor: float
-
-
-def _pair(first: Link, second: Link) -> Hop | None:
-    """Two neighbouring links as one or two simpler ones, or None if no rule applies."""
-    node = _merged(first[1], second[1])
-    if node is not None:
-        return [(first[0] if isinstance(first[1], Linear | Conv) else second[0], node)]
-    moved = _moved_back(first[1], second[1])
-    return None if moved is None else [second, (first[0], moved)]
-
-
-def _merged(a: Node, b: Node) -> Node | None:
-    """One node that does what `a` then `b` do."""
-    match a, b:
-        case _Gain(), _Gain():
-            return _Gain(a.factor * b.factor)
-        case _Gain(), Linear() | Conv() | Scale():
-            return replace(b, weight=_real(b.weight) * a.factor)
-        case Linear() | Conv(), _Gain():
-            return _scaled(a, np.full(len(a.weight), b.factor), None)
-        case Linear() | Conv(), Scale():
-            return _scaled(a, _real(b.weight), b.bias)
-        case Scale(), Linear() | Conv():
-            return _folded_before(a, b)
-        case Linear(), Linear():
-            return _product(a, b)
-        case Conv(), Pool() | Conv() if not any(b.padding):
-            return compose_convs(a, _as_conv(b, len(a.weight)))
-        case _:
-            return None
-
-
-def _moved_back(a: Node, b: Node) -> Node | None:
-    """What `a` becomes when it moves behind `b`, towards the weights that it can merge with."""
-    match a, b:
-        case _Gain(), Flatten() | Pool():
-            return a
-        case Scale(), Pool() if not any(b.padding):
-            return a if a.bias is None else replace(a, bias=_real(a.bias) * b.window)
-        case _:
-            return None
-
-
-def _real(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.float64)
-
-
-def _scaled(node: Linear | Conv, gain: NDArray[Any], offset: NDArray[Any] | None) -> Linear | Conv:
-    """gain·(W·x + b) + offset per output channel."""
-    weight = _real(node.weight) * gain.reshape(-1, *(1,) * (node.weight.ndim - 1))
-    bias = None if node.bias is None else _real(node.bias) * gain
-    if offset is not None:
-        bias = _real(offset) if bias is None else bias + offset
-    return replace(node, weight=weight, bias=bias)
-
-
-def _folded_before(scale: Scale, node: Linear | Conv) -> Linear | Conv | None:
-    """W·(gain·x + offset) + b; None where zero padding would meet an offset or groups mix."""
-    gain = _real(scale.weight)
-    padded = isinstance(node, Conv) and any(node.padding)
-    if isinstance(node, Conv) and node.groups > 1:
-        return None
-    if padded and scale.bias is not None and np.any(scale.bias):
-        return None
-    weight = _real(node.weight)
-    shaped = gain.reshape(-1, *(1,) * (weight.ndim - 2))
-    bias = node.bias
-    if scale.bias is not None:
-        taps = weight.reshape(*weight.shape[:2], -1).sum(-1)
-        bias = taps @ _real(scale.bias) + (0 if bias is None else bias)
-    return replace(node, weight=weight * shaped, bias=bias)
-
-
-def _product(a: Linear, b: Linear) -> Linear:
-    weight = _real(b.weight) @ _real(a.weight)
-    bias = b.bias
-    if a.bias is not None:
-        bias = _real(b.weight) @ _real(a.bias) + (0 if bias is None else bias)
-    return Linear(weight, bias)
-
-
-def _as_conv(node: Node, channels: int) -> Conv:
-    """A channel by channel operation as a depthwise convolution; a convolution as it is."""
-    match node:
-        case Conv():
-            return node
-        case Pool():
-            kernel, stride, padding = node.kernel, node.stride, node.padding
-            weight = np.ones((channels, 1, *kernel))
-            return Conv(weight, None, stride, padding, (1,) * len(kernel), channels)
-        case _:
-            raise TypeError(type(node).__name__)
-
-
-def _ungrouped(node: Conv) -> NDArray[Any]:
-    """Weights of shape (out, in, *kernel), zero between groups."""
-    if node.groups == 1:
-        return _real(node.weight)
-    out, per_group = node.weight.shape[:2]
-    share = out // node.groups
-    weight = np.zeros((out, per_group * node.groups, *node.kernel))
-    for group in range(node.groups):
-        rows = slice(group * share, (group + 1) * share)
-        weight[rows, group * per_group : (group + 1) * per_group] = node.weight[rows]
-    return weight
-
-
-def compose_convs(a: Conv, b: Conv) -> Conv:
-    """b(a(x)) as one convolution; exact because b has no padding, so it reads only what a wrote.
-
-    Tap j of b meets tap k of a at offset s_a·d_b·j + d_a·k of the input; strides multiply.
-    """
-    depthwise = a.groups == b.groups == len(a.weight) == len(b.weight)
-    first = _real(a.weight) if depthwise else _ungrouped(a)
-    second = _real(b.weight) if depthwise else _ungrouped(b)
-    extents = tuple(
-        sa * db * (kb - 1) + da * (ka - 1) + 1
-        for sa, db, kb, da, ka in zip(
-            a.stride, b.dilation, b.kernel, a.dilation, a.kernel, strict=True
-        )
+def _as_one(links: Hop, shape: Shape, out: Shape, where: str) -> Hop:
+    """What the rules left over, in one weighted node: a convolution if it can be."""
+    name = next(
+        (n for n, node in reversed(links) if not isinstance(node, Gain | Flatten)),
+        where.replace("→", "."),
     )
-    weight = np.zeros((len(second), first.shape[1], *extents))
-    for j in np.ndindex(*b.kernel):
-        offset = tuple(s * d * i for s, d, i in zip(a.stride, b.dilation, j, strict=True))
-        window = tuple(
-            slice(o, o + d * (k - 1) + 1, d)
-            for o, d, k in zip(offset, a.dilation, a.kernel, strict=True)
+    convolution = _convolution(links, shape)
+    if convolution is not None:
+        return [(name, convolution)]
+    steps = [
+        Step(label, node, before, after)
+        for (label, node), (before, after) in zip(
+            links, itertools.pairwise(_shapes(links, shape)), strict=True
         )
-        values = second[tap(j)]
-        weight[tap(window)] += (
-            np.einsum("oi,oi...->oi...", values, first)
-            if depthwise
-            else np.einsum("om,mc...->oc...", values, first)
-        )
-    bias = b.bias
-    if a.bias is not None:
-        taps = second.reshape(*second.shape[:2], -1).sum(-1)
-        carried = taps[:, 0] * a.bias if depthwise else taps @ _real(a.bias)
-        bias = carried + (0 if bias is None else bias)
-    strides = tuple(x * y for x, y in zip(a.stride, b.stride, strict=True))
-    one = (1,) * len(extents)
-    return Conv(weight, bias, strides, a.padding, one, len(weight) if depthwise else 1)
+    ]
+    matrix = written_out(steps, shape, out)
+    return [(name, matrix)]
 
 
-def _matrix(links: Hop, x: Signal, where: str) -> Hop:
-    """What the rules left over, in one weighted node: a convolution if it can be, else dense."""
-    channelwise = (Pool, Scale, Conv, _Gain)
-    if len(x.shape) > 1 and all(isinstance(node, channelwise) for _, node in links):
-        return _convolution(links, x, where)
-    if not links and x.size**2 <= MATRIX_LIMIT:
-        return [(_link_name(where), Linear(np.eye(x.size)))]
-    return _dense(links, x, where)
-
-
-def _link_name(where: str) -> str:
-    return where.replace("→", ".")
-
-
-def _convolution(links: Hop, x: Signal, where: str) -> Hop:
-    """Pools, gains and affine maps per channel as one convolution."""
-    axes = len(x.shape) - 1
+def _convolution(links: Hop, shape: Shape) -> Conv | None:
+    """Pools, gains and convolutions as one convolution, where padding meets nothing but input."""
+    axes = len(shape) - 1
+    if axes not in (1, 2):
+        return None
     one, zero = (1,) * axes, (0,) * axes
-    channels = x.shape[0]
-    total: Conv = Conv(np.ones((channels, 1, *one)), None, one, zero, one, channels)
-    name, moved = _link_name(where), False
-    for name, node in links:
-        if isinstance(node, _Gain | Scale):
-            merged = _merged(total, node)
-            assert isinstance(merged, Conv)
-            total = merged
-            continue
-        step = _as_conv(node, len(total.weight))
-        if any(step.padding) and (moved or total.bias is not None):
-            zeros = (
-                "windows before it" if moved else "an offset before it, which zero padding lacks"
-            )
-            raise _unmergeable(name, where, f"the padding of {name} meets {zeros}")
-        composed = compose_convs(total, replace(step, padding=zero))
-        total = composed if moved else replace(composed, padding=step.padding)
-        moved = True
-    return [(name.removesuffix(".mean"), total)]
-
-
-def _unmergeable(names: str, where: str, why: str) -> RefusedError:
-    return RefusedError(
-        names,
-        f"the linear operations between {where} don't merge into one synapse exactly: {why}",
-        "put a neuron between them, or drop the padding of the later one",
-    )
-
-
-def _dense(links: Hop, x: Signal, where: str) -> Hop:
-    """The chain as one matrix, read off its answers to the unit vectors."""
-    names = ", ".join(name for name, node in links if not isinstance(node, _Gain))
-
-    def chain(values: NDArray[Any]) -> NDArray[Any]:
-        for name, node in links:
-            values = values * node.factor if isinstance(node, _Gain) else apply(name, node, values)
-        return values
-
-    offset = chain(np.zeros((1, *x.shape)))[0]
-    if offset.ndim != 1 or x.size * offset.size > MATRIX_LIMIT:
-        raise _unmergeable(
-            names,
-            where,
-            f"from {x.shape} to {offset.shape}, where a matrix needs a vector as output and at most"
-            f" {MATRIX_LIMIT} elements",
-        )
-    weight = chain(np.eye(x.size).reshape(-1, *x.shape)).T - offset[:, None]
-    flat: Hop = [(f"{links[-1][0]}.flatten", Flatten())] if len(x.shape) > 1 else []
-    name = next(n for n, node in reversed(links) if not isinstance(node, _Gain))
-    return [*flat, (name, Linear(weight, offset if np.any(offset) else None))]
+    total = Conv(np.ones((shape[0], 1, *one)), None, one, zero, one, shape[0])
+    moved = False
+    for _, node in links:
+        match node:
+            case Gain():
+                total = replace(total, weight=total.weight * node.factor)
+            case Scale() if node.weight.ndim == 1:
+                gain = node.weight.reshape(-1, *(1,) * (axes + 1))
+                total = replace(total, weight=total.weight * gain)
+            case Pool() | Conv() if not (moved and any(node.padding)):
+                step = as_conv(node, len(total.weight))
+                composed = compose_convs(total, replace(step, padding=zero))
+                total = composed if moved else replace(composed, padding=step.padding)
+                moved = True
+            case _:
+                return None
+    return total

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
-from snnc.ir import Conv, IntNeuron, Linear, Neuron
+from snnc.ir import IntNeuron, Neuron, Sparse, Weighted
+from snnc.ir.ops import ResetAt
 from snnc.passes.limits import Limits
 from snnc.passes.round_weights import round_to_grid
 
@@ -20,6 +21,10 @@ HEADROOM = 2.0
 """Range of the states above what the calibration data reached."""
 
 INT32 = (1 << 31) - 1
+
+GRADED_BITS = 16
+"""States of a population whose membrane feeds others: what it sends is multiplied by weights and
+added up in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,31 @@ class Synapse:
     """
 
     name: str
-    node: Linear | Conv
+    node: Weighted
     weight: A
     peak: int
     moment: A | None
+
+    @property
+    def largest(self) -> float:
+        """Largest |weight|."""
+        return float(np.max(np.abs(self.weight), initial=0))
+
+    def row_sum(self, weight: A) -> float:
+        """Largest sum of |weights| into one neuron, for weights in place of this synapse's."""
+        size: A = np.abs(weight).astype(np.float64)
+        if not isinstance(self.node, Sparse):
+            return float(np.max(size.reshape(len(size), -1).sum(1), initial=0))
+        rows = np.repeat(np.arange(len(self.node.indptr) - 1), np.diff(self.node.indptr))
+        return float(np.max(np.bincount(rows, size), initial=0))
 
 
 class Plan:
     """The population in integers.
 
     Attributes:
-        scale: S. neuron: the integer neuron. weights: one array per synapse.
+        scale: S. neuron: the integer neuron.
+        weights, exps: integer weights and exponent of each synapse.
         needed: largest state, real units, that S leaves room for.
         report: how it went.
     """
@@ -81,13 +100,14 @@ class Plan:
         limits: Limits,
         reached: float | None,
         steps: int,
+        sends_membrane: bool = False,
     ) -> None:
         self.name, self.node, self.synapses, self.steps = name, node, synapses, steps
+        self.state_bits = GRADED_BITS if sends_membrane else limits.state_bits
+        self.state_max = (1 << (self.state_bits - 1)) - 1
         self.bias_u, self.bias_v = bias
         self.limits = limits
-        self.largest = max(
-            (float(np.max(np.abs(s.weight), initial=0)) for s in synapses), default=0
-        )
+        self.largest = max((s.largest for s in synapses), default=0.0)
         self.calibrated = reached is not None
         self.reached = self._range() if reached is None else max(reached, self._threshold())
         self.needed = self.reached * (HEADROOM if self.calibrated else 1.0) or 1.0
@@ -97,7 +117,10 @@ class Plan:
         if not (self.lif or limits.neuron_programs):
             self.lif, self.unit = True, self._shrunk_for_lif()
         self.scale = self.unit * (1 << self.shift)
-        self.weights = [self._weight(synapse) for synapse in synapses]
+        self.exps = [self._exponent(synapse) for synapse in synapses]
+        self.weights = [
+            self._weight(synapse, exp) for synapse, exp in zip(synapses, self.exps, strict=True)
+        ]
         self._check_sums()
         self.neuron = self._neuron()
         self.report = self._report()
@@ -109,10 +132,7 @@ class Plan:
     def _range(self) -> float:
         """Without calibration: the threshold plus what the largest input adds up to in u, and in
         v too where nothing resets it."""
-        drive = sum(
-            float(np.max(np.abs(s.weight).reshape(len(s.weight), -1).sum(1), initial=0)) * s.peak
-            for s in self.synapses
-        )
+        drive = sum(s.row_sum(s.weight) * s.peak for s in self.synapses)
         start = float(np.max(np.abs(self.node.v_init)))
         bias = float(np.max(np.abs(self.bias_u)) + np.max(np.abs(self.bias_v)))
         builds_up = self._steady(self.node.a_u)
@@ -147,10 +167,10 @@ class Plan:
         """
         exact = self._exact_unit()
         shift = self.limits.shift
-        room = self.limits.state_max / self.needed
+        room = self.state_max / self.needed
         if threshold := self._threshold():
-            room = min(room, self.limits.theta_max / threshold)
-        fine = self.limits.weight_max / self.largest if self.largest else room / (1 << shift)
+            room = min(room, self._threshold_max() / threshold)
+        fine = self._finest() if self.largest else room / (1 << shift)
         wanted = fine if exact is None else exact
         coarsest = wanted if exact is not None else wanted / 2
         if not self.limits.neuron_programs or (
@@ -160,6 +180,28 @@ class Plan:
         while shift and wanted * (1 << shift) > room:
             shift -= 1
         return min(wanted, room / (1 << shift)), shift
+
+    def _threshold_max(self) -> int:
+        """Largest threshold; what a soft reset takes off must fit into a synapse on a chip that
+        feeds it back."""
+        limits = self.limits
+        if limits.neuron_programs or self.node.reset != "soft":
+            return limits.theta_max
+        return (limits.weight_max << limits.exp_max) << limits.shift
+
+    def _finest(self) -> float:
+        """Units at which the synapse with the smallest weights uses all bits of the weights and
+        the one with the largest still has an exponent for them."""
+        smallest = min(s.largest for s in self.synapses if s.largest)
+        coarse = self.limits.weight_max * (1 << self.limits.exp_max) / self.largest
+        return min(self.limits.weight_max / smallest, coarse)
+
+    def _exponent(self, synapse: Synapse) -> int:
+        """The smallest exponent at which all weights of a synapse fit."""
+        top = float(np.max(synapse.weight, initial=0)) / self.limits.weight_max
+        bottom = float(np.min(synapse.weight, initial=0)) / self.limits.weight_min
+        needed = max(top, bottom) * self.unit
+        return max(0, math.ceil(math.log2(needed) - 1e-9)) if needed else 0
 
     def _exact_unit(self) -> float | None:
         """The largest power of two that puts every weight exactly on the chip's grid, if any."""
@@ -224,10 +266,10 @@ class Plan:
         largest = float(np.max(np.abs(self.bias_v), initial=0)) * (1 << self.limits.shift)
         return min(self.unit, room / largest) if largest else self.unit
 
-    def _weight(self, synapse: Synapse) -> A:
+    def _weight(self, synapse: Synapse, exp: int) -> A:
         limits = self.limits
         return round_to_grid(
-            synapse.weight * self.unit,
+            synapse.weight * (self.unit / (1 << exp)),
             limits.weight_min,
             limits.weight_max,
             limits.weight_step,
@@ -236,10 +278,10 @@ class Plan:
 
     def _check_sums(self) -> None:
         total = sum(
-            int(np.max(np.abs(w).astype(np.int64).reshape(len(w), -1).sum(1), initial=0)) * s.peak
-            for w, s in zip(self.weights, self.synapses, strict=True)
+            (int(s.row_sum(w)) * s.peak) << exp
+            for w, s, exp in zip(self.weights, self.synapses, self.exps, strict=True)
         )
-        if (total << self.shift) + (1 << self.limits.state_bits) > INT32:
+        if (total << self.shift) + (1 << self.state_bits) > INT32:
             raise RefusedError(
                 self.name,
                 f"its input can reach {total} << {self.shift}, more than the 32 bits in which"
@@ -250,23 +292,38 @@ class Plan:
     def _neuron(self) -> IntNeuron:
         node, limits, scale = self.node, self.limits, self.scale
         full = 1 << limits.decay_bits
-        soft = node.reset == "soft"
-        carried = node.reset_at if node.reset_at != "before" else "now"
+        amount, carried = self._soft_reset()
         return IntNeuron(
             du=_int(full * (1 - node.a_u)),
             dv=_int(full * (1 - node.a_v)),
             theta=self._theta(),
             bias_v=self._rounded_bias(self.bias_v),
             bias_u=_int(self.bias_u * scale),
-            v_sub=_int(node.theta * scale) if soft else np.asarray(0, np.int64),
+            v_sub=amount,
             v_init=_int(node.v_init * scale),
             shift=self.shift,
             reset=node.reset,
             reset_at=carried if node.reset != "none" else "now",
             order=node.order,
             fires=node.compare != "never",
-            state_bits=limits.state_bits,
+            state_bits=self.state_bits,
         )
+
+    def _soft_reset(self) -> tuple[A, ResetAt]:
+        """What a soft reset takes off, and when any reset acts.
+
+        A chip without neuron programs feeds the reset back through a synapse, in multiples of
+        2^shift and one step late: a_v·(v − θ·s) = a_v·v − a_v·θ·s, so it takes off a_v·θ then.
+        """
+        node = self.node
+        at: ResetAt = node.reset_at if node.reset_at != "before" else "now"
+        if node.reset != "soft":
+            return np.asarray(0, np.int64), at
+        if self.limits.neuron_programs:
+            return _int(node.theta * self.scale), at
+        late = at == "now" and bool(np.any(node.a_v < 1))
+        amount = node.theta * node.a_v if late else node.theta
+        return _int(amount * self.unit) << self.shift, "after" if late else at
 
     def _rounded_bias(self, bias: A) -> A:
         exponent = self._bias_exponent(self.unit) if self.lif else 0
@@ -303,8 +360,8 @@ class Plan:
     def _report(self) -> LayerScale:
         limits, scale = self.limits, self.scale
         errors = [
-            float(np.max(np.abs(w / self.unit - s.weight), initial=0))
-            for w, s in zip(self.weights, self.synapses, strict=True)
+            float(np.max(np.abs(w * ((1 << exp) / self.unit) - s.weight), initial=0))
+            for w, s, exp in zip(self.weights, self.synapses, self.exps, strict=True)
         ]
         levels = [(int(w.max(initial=0)), int(w.min(initial=0))) for w in self.weights]
         peak = max((max(high, -low - limits.weight_step) for high, low in levels), default=0)
@@ -321,7 +378,7 @@ class Plan:
                 if theta
                 else 0.0
             ),
-            range=limits.state_max / scale,
+            range=self.state_max / scale,
             reached=self.reached,
             calibrated=self.calibrated,
         )

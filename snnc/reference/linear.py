@@ -7,42 +7,90 @@ Everything here keeps the dtype of its input (float64 or int64) and takes arrays
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError
-from snnc.ir import Conv, Flatten, Linear, Node, Pool, Scale
-from snnc.ir.ops import window_extents
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Flatten,
+    Gather,
+    Linear,
+    Map,
+    MatMul,
+    MaxPool,
+    Multiply,
+    Node,
+    Normalise,
+    Place,
+    Pool,
+    Scale,
+    Sparse,
+    Sum,
+    Weighted,
+)
+from snnc.reference.host import apply_host
+from snnc.reference.windows import tap, taps
 
 A = NDArray[Any]
 
 
 def apply(name: str, node: Node, x: A) -> A:
     """Output of a stateless node for the summed input `x`."""
+    if isinstance(node, Weighted):
+        return _shifted(_biased(_product(name, node, x), node.bias), node.exp)
     match node:
-        case Linear():
-            return _shifted(_biased(x @ node.weight.astype(x.dtype).T, node.bias), node.exp)
-        case Conv():
-            return _shifted(_biased(_convolve(name, node, x), node.bias), node.exp)
         case Pool():
             total = sum(view for _, view in taps(name, x, node.kernel, node.stride, node.padding))
             return np.asarray(total) / node.window if node.mode == "avg" else np.asarray(total)
-        case Flatten():
-            rank = x.ndim - 1
-            first, last = 1 + node.start % rank, 1 + node.end % rank
-            return x.reshape(*x.shape[:first], -1, *x.shape[last + 1 :])
+        case Flatten() | Place() | Gather() | Sum():
+            return _arranged(node, x)
         case Scale():
             return _biased(x * _channels(node.weight, x), node.bias)
+        case MatMul():
+            return _matmul(node, x)
+        case Map() | MaxPool() | Normalise() | Multiply():
+            return apply_host(name, node, x)
         case _:
             raise GraphError(name, f"{type(node).__name__} is not a stateless operation")
 
 
+def _product(name: str, node: Weighted, x: A) -> A:
+    match node:
+        case Linear():
+            return x @ node.weight.astype(x.dtype).T
+        case Conv():
+            return _convolve(name, node, x)
+        case ConvTranspose():
+            return _spread(node, x)
+        case Sparse():
+            return _by_entries(node, x)
+
+
+def _arranged(node: Flatten | Place | Gather | Sum, x: A) -> A:
+    match node:
+        case Flatten():
+            rank = x.ndim - 1
+            first, last = 1 + node.start % rank, 1 + node.end % rank
+            return x.reshape(*x.shape[:first], -1, *x.shape[last + 1 :])
+        case Place():
+            y = np.zeros((len(x), node.extent, *x.shape[2:]), x.dtype)
+            y[:, node.start : node.start + x.shape[1]] = x
+            return y
+        case Gather():
+            kept = x.reshape(len(x), -1)[:, node.index]
+            return np.where(node.index < 0, x.dtype.type(0), kept)
+        case Sum():
+            return x
+
+
 def _channels(values: A, x: A) -> A:
-    """`values` per channel, shaped to broadcast against (sample, channel, …)."""
-    return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
+    """`values` per channel or per value, shaped to broadcast against (sample, channel, …)."""
+    values = values.astype(x.dtype)
+    return values if values.ndim == x.ndim - 1 else values.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _biased(x: A, bias: A | None) -> A:
@@ -71,26 +119,45 @@ def _convolve(name: str, node: Conv, x: A) -> A:
     return np.concatenate(parts, axis=1)
 
 
-def tap(index: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Index of a kernel tap in (out, in, *kernel), or of a window in (sample, channel, …)."""
-    return (slice(None), slice(None), *index)
-
-
-def taps(
-    name: str,
-    x: A,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...] | None = None,
-) -> Iterator[tuple[tuple[int, ...], A]]:
-    """For each tap k of the kernel: (k, the input value that it meets at every position)."""
-    dilation = dilation or (1,) * len(kernel)
-    extents = window_extents(name, x.shape[2:], kernel, stride, padding, dilation)
-    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
-    for k in itertools.product(*map(range, kernel)):
-        slices = tuple(
-            slice(d * i, d * i + s * (n - 1) + 1, s)
-            for i, d, s, n in zip(k, dilation, stride, extents, strict=True)
+def _spread(node: ConvTranspose, x: A) -> A:
+    """Adds W[o, c, k]·x[c, p] at s·p + d·k of a frame of which the padding is then cut off."""
+    out, per_group = node.weight.shape[:2]
+    weight: A = node.weight.astype(x.dtype)
+    share = out // node.groups
+    extents = node.extents(x.shape[2:])
+    frame = [
+        max(n + 2 * p, s * (m - 1) + d * (k - 1) + 1)
+        for n, p, s, m, d, k in zip(
+            extents, node.padding, node.stride, x.shape[2:], node.dilation, node.kernel, strict=True
         )
-        yield k, padded[tap(slices)]
+    ]
+    total = np.zeros((len(x), out, *frame), x.dtype)
+    for group in range(node.groups):
+        channels = x[:, group * per_group : (group + 1) * per_group]
+        rows = slice(group * share, (group + 1) * share)
+        for k in itertools.product(*map(range, node.kernel)):
+            where = tuple(
+                slice(d * i, d * i + s * (m - 1) + 1, s)
+                for i, d, s, m in zip(k, node.dilation, node.stride, x.shape[2:], strict=True)
+            )
+            total[:, rows, *where] += np.einsum(
+                "oc,nc...->no...", weight[rows][tap(k)], channels, optimize=True
+            )
+    inside = tuple(slice(p, p + n) for p, n in zip(node.padding, extents, strict=True))
+    return np.ascontiguousarray(total[tap(inside)])
+
+
+def _by_entries(node: Sparse, x: A) -> A:
+    """Every weight times its input, added up row by row."""
+    flat = x.reshape(len(x), -1)
+    rows = np.repeat(np.arange(len(node.indptr) - 1), np.diff(node.indptr))
+    total = np.zeros((len(node.indptr) - 1, len(x)), x.dtype)
+    np.add.at(total, rows, (flat[:, node.indices] * node.weight.astype(x.dtype)).T)
+    return np.ascontiguousarray(total.T).reshape(len(x), *node.out_shape)
+
+
+def _matmul(node: MatMul, x: A) -> A:
+    split = node.sizes[0]
+    left = x[:, :split].reshape(len(x), node.heads, node.rows, node.inner)
+    right = x[:, split:].reshape(len(x), node.heads, node.inner, node.columns)
+    return left @ right

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -61,7 +61,26 @@ def compiled_table(artefact: Artefact) -> RenderableType:
             str(layer["lag"]),
         )
     lines = [Text(f"· {line}") for line in (*manifest["notes"], *manifest["report"])]
-    return Group(table, *lines)
+    return Group(table, *_cut(manifest), *lines)
+
+
+def _cut(manifest: Mapping[str, Any]) -> list[RenderableType]:
+    """What runs on the host, and what passes between it and the cores."""
+    if "host" not in manifest:
+        return []
+    host = manifest["host"]
+    table = _table("host and cores", "signal", "into", "values", "kind", "sent", numbers=False)
+    for item in host["crossings"]:
+        shape = "×".join(map(str, item["shape"]))
+        sent = "once per sample" if item["rate"] == "sample" else "every step"
+        table.add_row(item["node"], item["into"], shape, item["kind"], sent)
+    reasons = [Text(f"· {name} runs on the host: {why}") for name, why in host["why"].items()]
+    parts = [
+        Text(f"· {len(host[part])} nodes run on the host {where} the cores")
+        for part, where in (("stem", "before"), ("head", "behind"))
+        if host[part]
+    ]
+    return [table, *parts, *reasons]
 
 
 def verify_tables(report: Report) -> list[RenderableType]:

@@ -9,36 +9,56 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from snnc.errors import ToolError
-from snnc.ir import Graph
+from snnc.errors import RefusedError, ToolError
+from snnc.ir import Graph, MatMul, Node
 from snnc.passes.limits import Limits
 from snnc.reference import Inputs, Ports, Trace
 from snnc.targets.base import Check, Emitted, Engine, Progress, Target
+from snnc.targets.loihi.hops import product_reason
 from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child, run_lava
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model
 from snnc.targets.loihi.net_file import net_bytes, net_hints, net_reasons
-from snnc.targets.loihi.program import Canonical, Program, to_bytes
+from snnc.targets.loihi.program import (
+    Canonical,
+    Compartment,
+    MultiCompartment,
+    Program,
+)
+from snnc.targets.loihi.program_file import to_bytes
 
 CHECK_SECONDS = 60.0
 
 
 @lru_cache(maxsize=2)
-def _program(graph: Graph) -> Program:
-    """The program of a graph; `verify` and `run` ask for it once per batch of samples."""
-    return lower(graph, Loihi().limits())
+def _program(graph: Graph, chip: str | None) -> Program:
+    """The program of a graph; `verify` and `run` ask for it once per batch of samples. A graph
+    that was compiled for the chip of another target runs on the default one."""
+    return lower(graph, Loihi().limits(chip if chip in Loihi.chips else None))
 
 
-def run_loihi(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
-    """Stage `loihi`: our numpy model of Lava's fixed-point rules.
+def run_loihi(
+    graph: Graph,
+    inputs: Inputs,
+    record: Ports | None,
+    progress: Progress,
+    chip: str | None = None,
+) -> Trace:
+    """Stage `loihi`: our numpy model of Lava's fixed-point rules, on a chip (None: the default).
 
     Raises:
         RefusedError, InputError, OptionError: see `lower` and `run_model`.
     """
-    return run_model(_program(graph), graph, inputs, record, progress)
+    return run_model(_program(graph, chip), graph, inputs, record, progress)
 
 
-def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Progress) -> Trace:
+def run_in_lava(
+    graph: Graph,
+    inputs: Inputs,
+    record: Ports | None,
+    progress: Progress,
+    chip: str | None = None,
+) -> Trace:
     """Stage `lava`: Lava's own processes under `Loihi2SimCfg(select_tag="fixed_pt")`.
 
     Raises:
@@ -46,7 +66,7 @@ def run_in_lava(graph: Graph, inputs: Inputs, record: Ports | None, progress: Pr
         RefusedError, InputError, OptionError: see `lower` and `run_lava`.
     """
     require_lava()
-    return run_lava(_program(graph), graph, inputs, record, progress)
+    return run_lava(_program(graph, chip), graph, inputs, record, progress)
 
 
 class Loihi(Target):
@@ -68,17 +88,35 @@ class Loihi(Target):
             report = net_hints(program)
         populations = program.populations
         programmed = [n for n, item in populations.items() if isinstance(item, Canonical)]
+        built = [
+            layer
+            for layer, parts in program.layers.items()
+            if any(isinstance(populations[n], Compartment | MultiCompartment) for n in parts)
+        ]
         return Emitted(
             files,
-            {name: populations[name].lag for name in graph.neurons},
+            {name: program.lag(name) for name in graph.neurons},
             (*program.notes, *report),
             {
                 "chip": limits.chip,
                 "neuron_programs": programmed,
+                "compartments": built,
+                "split": {name: len(split.parts) for name, split in program.splits.items()},
+                "cleared": program.cleared,
                 "net_file": not reasons,
                 "synapses": sum(synapse.count for synapse in program.synapses),
             },
         )
+
+    def unsupported(self, node: Node) -> str:
+        return product_reason(node) if isinstance(node, MatMul) else ""
+
+    def refusal(self, graph: Graph, chip: str | None) -> str:
+        try:
+            _program(graph, chip)
+        except RefusedError as error:
+            return f"{error.where}: {error.cause}"
+        return ""
 
     @property
     def engines(self) -> Mapping[str, Engine]:

@@ -1,9 +1,10 @@
-"""Composition: pools, flattens and weights of a hop as the weights of one synapse, exactly."""
+"""Composition: pools, index maps and weights of a hop as the weights of one synapse, exactly."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,31 +13,29 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from snnc.errors import RefusedError
-from snnc.ir import Conv, Delay, Flatten, Graph, Linear, Node, Pool
+from snnc.ir import Conv, Delay, Flatten, Gather, Graph, Node, Place, Pool, Sum, Weighted
 from snnc.ir.ops import window_extents
 from snnc.passes.limits import Limits
-from snnc.targets.loihi.hops import Hop
+from snnc.targets.loihi.hops import Hop, Path
+from snnc.targets.loihi.matrices import (
+    Matrix,
+    Window,
+    in_plane,
+    index_map,
+    matrix,
+    refuse_large,
+)
 
 A = NDArray[Any]
-MATRIX_MAX = 1 << 24
-"""Most synapses that a hop may have where it must be written out as a matrix."""
-
-Plane = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A convolution over (C, H, W) of a population's messages."""
-
-    node: Conv
-    in_shape: Plane
+Step = tuple[Node, tuple[int, ...]]
+"""A node with the shape of its input."""
 
 
 @dataclass(frozen=True)
 class Composed:
     """The weights of one synapse: (W·x)·2^exp floored, W as a window, dense or in rows."""
 
-    weights: Window | A | sparse.csr_array
+    weights: Window | Matrix
     exp: int
 
 
@@ -44,53 +43,70 @@ def compose(graph: Graph, hop: Hop) -> Composed:
     """The hop as one linear map with one exponent; its Delay nodes are left to the synapse.
 
     Raises:
-        RefusedError: a map that has to be written out and has more than `MATRIX_MAX` synapses.
+        RefusedError: a map that has to be written out and has too many synapses.
     """
-    steps = [(graph.nodes[name], graph.input_signal(name).shape) for name in hop.path]
-    steps = [(node, shape) for node, shape in steps if not isinstance(node, Flatten | Delay)]
-    if not steps:
-        size = graph.signals[hop.source].size
-        return Composed(sparse.eye_array(size, dtype=np.int64, format="csr"), 0)
-    window = _as_window(hop.label, steps)
-    if window is not None:
-        return Composed(replace(window, node=replace(window.node, exp=0)), window.node.exp)
-    exps = [node.exp for node, _ in steps if isinstance(node, Linear | Conv)]
-    return Composed(_product(hop.label, steps), sum(exps))
+    paths = [_steps(graph, path) for path in hop.paths]
+    exps = [sum(node.exp for node, _ in steps if isinstance(node, Weighted)) for steps in paths]
+    if len(paths) == 1:
+        window = _as_window(hop.label, paths[0])
+        if window is not None:
+            return Composed(replace(window, node=replace(window.node, exp=0)), exps[0])
+    size, least = graph.signals[hop.source].size, min(exps)
+    total = _product(hop.label, paths[0], size)
+    total = total * (1 << (exps[0] - least)) if exps[0] > least else total
+    for steps, exp in zip(paths[1:], exps[1:], strict=True):
+        total = total + _product(hop.label, steps, size) * (1 << (exp - least))
+    return Composed(total, least)
 
 
-def _as_window(name: str, steps: list[tuple[Node, tuple[int, ...]]]) -> Window | None:
+def _steps(graph: Graph, path: Path) -> list[Step]:
+    steps = [(graph.nodes[name], graph.input_signal(name).shape) for name in path]
+    return [(node, shape) for node, shape in steps if not isinstance(node, Flatten | Delay | Sum)]
+
+
+def _as_window(name: str, steps: Sequence[Step]) -> Window | None:
     """The steps as one convolution, or None where that isn't exact."""
-    *pools, (last, shape) = steps
-    if not isinstance(last, Conv):
+    if not steps or not isinstance(steps[-1][0], Conv):
         return None
-    conv, plane = in_plane(last, shape)
-    for node, before in reversed(pools):
-        if not isinstance(node, Pool):
+    window: Window | None = in_plane(steps[-1][0], steps[-1][1])
+    for node, before in reversed(steps[:-1]):
+        if window is None:
             return None
-        merged = _through_pool(name, conv, plane, node, before)
-        if merged is None:
-            return None
-        conv, plane = merged
-    return Window(conv, plane)
+        match node:
+            case Pool():
+                window = _through_pool(name, window, node, before)
+            case Place() | Gather():
+                window = _through_channels(window, node, before)
+            case _:
+                return None
+    return window
 
 
-def in_plane(node: Conv, shape: tuple[int, ...]) -> tuple[Conv, Plane]:
-    """A convolution over one or two axes as one over (C, H, W)."""
-    if len(shape) == 3:
-        return node, (shape[0], shape[1], shape[2])
-    flat = replace(
-        node,
-        weight=node.weight[:, :, None, :],
-        stride=(1, *node.stride),
-        padding=(0, *node.padding),
-        dilation=(1, *node.dilation),
-    )
-    return flat, (shape[0], 1, shape[1])
+def _through_channels(
+    window: Window, node: Place | Gather, before: tuple[int, ...]
+) -> Window | None:
+    """conv(map(x)) as one convolution of x, where the map moves whole channels.
+
+    Each channel of the kernel then moves with the channel that it would meet.
+    """
+    conv, (channels, height, width) = window.node, window.in_shape
+    inner = height * width
+    if conv.groups > 1 or len(before) < 2 or math.prod(before[1:]) != inner:
+        return None
+    if isinstance(node, Gather) and node.index.shape[1:] != before[1:]:
+        return None
+    index = index_map(node, before).reshape(channels, inner)
+    source = index[:, 0] // inner
+    moved = np.where(source[:, None] < 0, -1, source[:, None] * inner + np.arange(inner))
+    if not np.array_equal(index, moved):
+        return None
+    weight = np.zeros((len(conv.weight), before[0], *conv.kernel), np.int64)
+    for channel in np.flatnonzero(source >= 0):
+        weight[:, source[channel]] += conv.weight[:, channel]
+    return Window(replace(conv, weight=weight), (before[0], height, width))
 
 
-def _through_pool(
-    name: str, conv: Conv, pooled: Plane, pool: Pool, before: tuple[int, ...]
-) -> tuple[Conv, Plane] | None:
+def _through_pool(name: str, window: Window, pool: Pool, before: tuple[int, ...]) -> Window | None:
     """conv(pool(x)) as one convolution of x.
 
     With pool (K, S, P) and conv (k, s, p, d), output o meets x at
@@ -98,6 +114,7 @@ def _through_pool(
     S·d·(k − 1) + K that holds the weight i at S·d·i … S·d·i + K − 1. That is exact where
     the conv's zeros beyond the pooled map meet no input.
     """
+    conv, pooled = window.node, window.in_shape
     axes = len(before) - 1
     if axes == 1:
         pool = Pool((1, *pool.kernel), (1, *pool.stride), (0, *pool.padding), "sum")
@@ -140,76 +157,32 @@ def _through_pool(
     found = window_extents(
         name, plane[1:], merged.kernel, merged.stride, merged.padding, merged.dilation
     )
-    return (merged, plane) if wanted == found else None
+    return Window(merged, plane) if wanted == found else None
 
 
-def _product(name: str, steps: list[tuple[Node, tuple[int, ...]]]) -> A | sparse.csr_array:
+def _product(name: str, steps: Sequence[Step], size: int) -> Matrix:
     """The product of the steps' matrices, without their exponents."""
+    if not steps:
+        return sparse.eye_array(size, dtype=np.int64, format="csr")
     *others, (last, shape) = steps
     total = matrix(name, last, shape)
     for node, before in reversed(others):
         right = matrix(name, node, before)
-        if isinstance(total, np.ndarray) and not isinstance(right, np.ndarray):
-            total = np.ascontiguousarray((right.T @ total.T).T)
+        if isinstance(total, np.ndarray):
+            total = _dense_times(total, right)
+        elif isinstance(right, np.ndarray) and (np.diff(total.indptr) == 0).any():
+            total = (total @ sparse.csr_array(right.astype(np.int64))).tocsr()
         else:
             total = total @ right
-    if isinstance(total, np.ndarray) and len(steps) > 1:
+    if isinstance(total, np.ndarray) and others:
         refuse_large(name, total.size)
     return total
 
 
-def matrix(name: str, node: Node, shape: tuple[int, ...]) -> A | sparse.csr_array:
-    """A stateless node as a matrix (out, in) over flat arrays, last axis fastest."""
-    if isinstance(node, Linear):
-        return node.weight
-    if isinstance(node, Pool):
-        ones = np.ones((shape[0], 1, *node.kernel), np.int64)
-        node = Conv(ones, None, node.stride, node.padding, (1,) * len(node.kernel), shape[0])
-    assert isinstance(node, Conv)
-    return window_matrix(name, Window(*in_plane(node, shape)))
-
-
-def window_matrix(name: str, window: Window) -> sparse.csr_array:
-    """A convolution as a matrix over flat (C, H, W) arrays, padding left out.
-
-    Raises:
-        RefusedError: more than `MATRIX_MAX` synapses.
-    """
-    conv, (channels, height, width) = window.node, window.in_shape
-    out, per_group = conv.weight.shape[:2]
-    extents = window_extents(
-        name, (height, width), conv.kernel, conv.stride, conv.padding, conv.dilation
-    )
-    positions, taps = math.prod(extents), per_group * math.prod(conv.kernel)
-    refuse_large(name, out * positions * taps)
-    index = np.pad(
-        np.arange(channels * height * width).reshape(channels, height, width),
-        [(0, 0), *((p, p) for p in conv.padding)],
-        constant_values=-1,
-    )
-    at = [
-        s * np.arange(n)[:, None] + d * np.arange(k)
-        for s, n, d, k in zip(conv.stride, extents, conv.dilation, conv.kernel, strict=True)
-    ]
-    met = index[:, at[0][:, None, :, None], at[1][None, :, None, :]]
-    met = met.reshape(conv.groups, per_group, positions, -1).transpose(0, 2, 1, 3)
-    shape = (conv.groups, out // conv.groups, positions, taps)
-    columns = np.broadcast_to(met.reshape(conv.groups, 1, positions, taps), shape)
-    values = np.broadcast_to(conv.weight.reshape(*shape[:2], 1, taps), shape)
-    rows = np.broadcast_to(np.arange(out * positions).reshape(*shape[:3], 1), shape)
-    kept = (columns >= 0) & (values != 0)
-    entries = (values[kept].astype(np.int64), (rows[kept], columns[kept]))
-    return sparse.csr_array(entries, shape=(out * positions, channels * height * width))
-
-
-def refuse_large(name: str, synapses: int) -> None:
-    """Refuses a hop that has to be written out and is too large for it."""
-    if synapses > MATRIX_MAX:
-        raise RefusedError(
-            name,
-            f"has to be written out as {synapses:,} synapses, more than {MATRIX_MAX:,}",
-            "use a kernel exponent of 0, a pool that divides its input, or no delay here",
-        )
+def _dense_times(left: A, right: Matrix) -> A:
+    if isinstance(right, np.ndarray):
+        return left.astype(np.int64) @ right
+    return np.ascontiguousarray((right.T @ left.T.astype(np.int64)).T)
 
 
 def fit_weights(name: str, values: A, exp: int, limits: Limits) -> tuple[A, int]:
@@ -249,4 +222,4 @@ def _scaled(value: Any, shift: int) -> Any:
     return value >> shift if shift >= 0 else value << -shift
 
 
-__all__ = ["Composed", "Window", "compose", "fit_weights", "window_matrix"]
+__all__ = ["Composed", "compose", "fit_weights"]

@@ -32,7 +32,8 @@ from snnc.reference import Inputs, Ports, Trace
 from snnc.reference.trace import Port, collect, sample_count
 from snnc.targets.base import Progress
 from snnc.targets.loihi.model import host_streams, population_ports, run_model, widened
-from snnc.targets.loihi.program import Conv, Dense, Program, Sparse, Synapse, to_bytes
+from snnc.targets.loihi.program import Conv, Dense, Program, Sparse, Synapse
+from snnc.targets.loihi.program_file import to_bytes
 
 A = NDArray[Any]
 WORKER = ("-m", "snnc.targets.loihi.lava_worker")
@@ -69,7 +70,8 @@ def run_lava_jobs(
 ) -> list[Trace]:
     """Runs programs in Lava under `Loihi2SimCfg(select_tag="fixed_pt")`, one after another.
 
-    All samples of a job run back to back on one chip. The traces hold what Lava computed, lags
+    All samples of a job run back to back on one chip, or each on a cleared one where the program
+    needs that. The traces hold what Lava computed, lags
     removed; their event counts are those of the numpy model, since Lava counts none. That model
     also refuses inputs whose sums would overflow Lava's 32-bit integers.
 
@@ -132,7 +134,7 @@ def _read_job(folder: Path, index: int, job: Job) -> dict[tuple[str, Port], A]:
     kept: dict[tuple[str, Port], A] = {}
     for key, data in read_npz(folder / f"{index}.out.npz").items():
         name, port = key.rsplit("/", 1)
-        kept[name, port] = data.reshape(samples, -1, *job.program.populations[name].shape)
+        kept[name, port] = data.reshape(samples, -1, *job.program.shape(name))
     return kept
 
 
@@ -153,10 +155,12 @@ def time_limit(jobs: Sequence[Job]) -> float:
     seconds = 0.0
     for job in jobs:
         streams, steps = host_streams(job.graph, job.inputs)
-        total = steps * len(next(iter(streams.values()))) + job.program.max_lag
+        samples, lag = len(next(iter(streams.values()))), job.program.max_lag
+        runs = samples if job.program.cleared else 1
+        total = steps * samples + lag * runs
         parts = len(job.program.populations) + len(job.program.synapses)
         work = sum(_work(synapse) for synapse in job.program.synapses)
-        seconds += 20 + total * 10 * (0.002 * parts + 5e-8 * work)
+        seconds += 20 * runs + total * 10 * (0.002 * parts + 5e-8 * work)
     return max(SHORTEST_LIMIT, seconds)
 
 
@@ -164,7 +168,8 @@ def _work(synapse: Synapse) -> int:
     """Multiplications of a step in Lava's process model."""
     match synapse:
         case Conv():
-            return int(np.prod(synapse.out_shape)) * int(np.prod(synapse.weight.shape[1:]))
+            relay = 10 * int(np.prod(synapse.in_shape)) * synapse.delay
+            return relay + int(np.prod(synapse.out_shape)) * int(np.prod(synapse.weight.shape[1:]))
         case Sparse():
             return 10 * len(synapse.data) * (1 + synapse.delay)
         case _:

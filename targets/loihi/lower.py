@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,26 @@ from scipy import sparse
 from snnc.errors import RefusedError
 from snnc.ir import Graph, Input, IntNeuron, Kind, Output
 from snnc.passes.limits import Limits
-from snnc.targets.loihi.compose import Window, compose, fit_weights, window_matrix
+from snnc.targets.loihi.compose import compose, fit_weights
 from snnc.targets.loihi.hops import Hop, find_hops
+from snnc.targets.loihi.matrices import Window, window_matrix
+from snnc.targets.loihi.neurons import as_population
 from snnc.targets.loihi.program import (
-    Canonical,
     Conv,
     Dense,
-    Lif,
     Population,
     Program,
     Source,
     Sparse,
+    Split,
     Synapse,
 )
 from snnc.targets.loihi.retime import solve_lags, synapse_delay
+from snnc.targets.loihi.split import part_node, part_shape, parts_of, split_synapses
 
 A = NDArray[Any]
+EARLY_BIAS = "its bias must not start before its sample, since spikes are delayed elsewhere"
+FEEDS_DELAY = "it feeds a delay, which must not carry spikes into the next sample"
 
 
 def lower(graph: Graph, limits: Limits) -> Program:
@@ -38,18 +42,37 @@ def lower(graph: Graph, limits: Limits) -> Program:
         RefusedError: a node, weight, delay or message that the chip can't say.
     """
     hops = find_hops(graph)
-    populations = [*graph.inputs, *graph.neurons]
-    lags = solve_lags(populations, hops)
-    delayed = {hop.source for hop in hops if hop.delay}
-    notes: list[str] = list(_gate_notes(graph, hops))
-    table: dict[str, Population] = {}
-    for name in sorted(populations, key=lambda item: lags[item]):
-        table[name] = _population(graph, name, lags[name], limits, name in delayed, notes)
-    synapses = [_synapse(graph, hop, lags, limits, notes) for hop in hops]
-    return Program(table, tuple(synapses), graph.steps, tuple(_reads(graph)), tuple(notes))
+    names = [*graph.inputs, *graph.neurons]
+    lags = solve_lags(names, hops)
+    delayed = {hop.source: None for hop in hops if hop.delay}
+    held = [name for name in delayed if isinstance(graph.nodes[name], IntNeuron)]
+    cleared = bool(held) and not limits.neuron_programs
+    build = _Build(graph, limits, () if cleared else tuple(held), cleared)
+    if cleared:
+        build.notes.append(
+            f"each sample starts from a cleared chip: {', '.join(held)} feed"
+            f"{'s' if len(held) == 1 else ''} delays, which must not carry spikes from one sample"
+            " into the next"
+        )
+    else:
+        build.notes += _gate_notes(hops)
+    for name in sorted(names, key=lambda item: lags[item]):
+        build.layer(name, lags[name])
+    synapses = [_synapse(graph, hop, lags, limits, cleared, build.notes) for hop in hops]
+    program = Program(
+        build.populations,
+        tuple(split_synapses(synapses, build.splits)),
+        graph.steps,
+        tuple(_reads(graph)),
+        tuple(build.notes),
+        build.splits,
+        cleared,
+    )
+    _check_reads(program)
+    return program
 
 
-def _gate_notes(graph: Graph, hops: list[Hop]) -> list[str]:
+def _gate_notes(hops: Sequence[Hop]) -> list[str]:
     return [
         f"{hop.source}: its last {hop.delay} steps of each sample are not sent to {hop.target},"
         " so that the graph's delay does not carry them into the next sample"
@@ -75,100 +98,80 @@ def _reads(graph: Graph) -> list[tuple[str, str, str, str]]:
     return reads
 
 
-def _population(
-    graph: Graph, name: str, lag: int, limits: Limits, delayed: bool, notes: list[str]
-) -> Population:
-    node = graph.nodes[name]
-    shape = graph.signals[name].shape
-    if isinstance(node, Input):
-        bits = 0 if node.kind is Kind.SPIKE else node.bits
-        return Source(shape, lag, bits, node.signed)
-    assert isinstance(node, IntNeuron)
-    reasons = lif_reasons(node, limits)
-    if delayed:
-        reasons.append("it feeds a delay, which must not carry spikes into the next sample")
-    if not reasons:
-        return as_lif(node, shape, lag, limits)
-    if not limits.neuron_programs:
-        raise RefusedError(
-            name,
-            f"the built-in neuron of {limits.chip} can't say it: " + "; ".join(reasons),
-            "compile for --chip loihi2, whose neurons can be programmed, or change the neuron",
-        )
-    # The first reason is the deepest; numbers off the LIF's grid follow from it.
-    notes.append(f"{name}: runs as snnc's neuron program, since {reasons[0]}")
-    values = {key: _in_32_bits(name, key, getattr(node, key)) for key in Canonical.ARRAYS}
-    return Canonical(
-        shape, lag, **values, shift=node.shift, reset=node.reset, reset_at=node.reset_at,
-        order=node.order, fires=node.fires, state_bits=node.state_bits,
-    )  # fmt: skip
+def _check_reads(program: Program) -> None:
+    for name, layer, port, _ in program.reads:
+        if port not in program.ports(layer):
+            raise RefusedError(
+                name,
+                f"reads {port} of {layer}, which resets hard/after: its refractory period clears"
+                " the membrane of a spiking step before it can be read",
+                "read its spikes, or compile for --chip loihi2",
+            )
 
 
-def _in_32_bits(name: str, label: str, values: A) -> A:
-    if np.abs(values.astype(np.int64)).max() >= 1 << 31:
-        raise RefusedError(name, f"{label} needs more than 32 bits", "quantise it again")
-    return np.asarray(values, np.int32)
+@dataclass
+class _Build:
+    """The populations of a program under construction.
+
+    Attributes:
+        gated: neurons that must leave out messages, which takes a neuron program.
+        cleared: whether each sample starts from a cleared chip instead.
+    """
+
+    graph: Graph
+    limits: Limits
+    gated: tuple[str, ...]
+    cleared: bool
+    notes: list[str] = field(default_factory=list)
+    populations: dict[str, Population] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
+
+    def layer(self, name: str, lag: int) -> None:
+        """Adds the populations of a layer."""
+        node, shape = self.graph.nodes[name], self.graph.signals[name].shape
+        if isinstance(node, Input):
+            bits = 0 if node.kind is Kind.SPIKE else node.bits
+            self.populations[name] = Source(shape, lag, bits, node.signed)
+            return
+        assert isinstance(node, IntNeuron)
+        parts = [] if self.limits.neuron_programs else parts_of(name, node, shape, self.limits)
+        if len(parts) < 2:
+            self.populations[name] = as_population(
+                name, node, shape, lag, self.limits, self._against_lif(name, node), self.notes
+            )
+            return
+        taken = {*self.graph.nodes, *self.populations}
+        found: dict[str, A] = {}
+        runs_as: list[str] = []
+        for number, index in enumerate(parts):
+            part = _unused(f"{name}[{number}]", taken)
+            found[part] = index
+            own = part_node(node, index, shape)
+            self.populations[part] = as_population(
+                name,
+                own,
+                part_shape(index, shape),
+                lag,
+                self.limits,
+                self._against_lif(name, own),
+                runs_as,
+            )
+        self.notes += [
+            f"{name}: split into {len(parts)} populations of equal settings",
+            *dict.fromkeys(runs_as),
+        ]
+        self.splits[name] = Split(shape, found)
+
+    def _against_lif(self, name: str, node: IntNeuron) -> tuple[str, ...]:
+        if name in self.gated:
+            return (FEEDS_DELAY,)
+        return (EARLY_BIAS,) if self.cleared and node.bias_v.any() else ()
 
 
-def lif_reasons(node: IntNeuron, limits: Limits) -> list[str]:
-    """Why the chip's built-in neuron can't say `node`; empty where it can."""
-    decay = 1 << limits.decay_bits
-    theta_max = (1 << limits.theta_bits) - 1
-    unit = 1 << limits.shift
-    theta = _uniform(node.theta)
-    du, dv = _uniform(node.du), _uniform(node.dv)
-    checks = {
-        "it resets " + f"{node.reset}/{node.reset_at}, not hard/now": (
-            (node.reset, node.reset_at) != ("hard", "now")
-        ),
-        "it never fires": not node.fires,
-        "it updates v before u": node.order != "uv",
-        f"it shifts sums by {node.shift}, not {limits.shift}": node.shift != limits.shift,
-        "its threshold differs between neurons": theta is None,
-        f"its threshold {theta} is no multiple of {unit} in 0…{theta_max * unit}": (
-            theta is not None and not (0 <= theta <= theta_max * unit and theta % unit == 0)
-        ),
-        "its current decay differs between neurons": du is None,
-        f"its current decay {du} is outside 0…{decay}": du is not None and not 0 <= du <= decay,
-        "its membrane decay differs between neurons": dv is None,
-        f"its membrane decay {dv} is outside 0…{decay - 1}": (
-            dv is not None and not 0 <= dv < decay
-        ),
-        "it has a current bias": bool(node.bias_u.any()),
-        "its membrane does not start at 0": bool(node.v_init.any()),
-        f"its bias is no {limits.bias_mant_bits}-bit mantissa times 2^0…2^{limits.bias_exp_max}": (
-            split_bias(node.bias_v, limits) is None
-        ),
-        f"its states have {node.state_bits} bits": node.state_bits != limits.state_bits,
-    }
-    return [reason for reason, holds in checks.items() if holds]
-
-
-def _uniform(values: A) -> int | None:
-    """The one value of an array, None if it holds several."""
-    first = int(values.flat[0])
-    return first if bool((values == first).all()) else None
-
-
-def split_bias(bias: A, limits: Limits) -> tuple[A, int] | None:
-    """(mantissa, exponent) with the smallest exponent, None where a population can't hold it."""
-    bound = 1 << (limits.bias_mant_bits - 1)
-    for exp in range(limits.bias_exp_max + 1):
-        mantissa = bias >> exp
-        if not (mantissa << exp == bias).all():
-            return None
-        if -bound <= mantissa.min() and mantissa.max() < bound:
-            return np.asarray(mantissa, np.int16), exp
-    return None
-
-
-def as_lif(node: IntNeuron, shape: tuple[int, ...], lag: int, limits: Limits) -> Lif:
-    """`node`, which `lif_reasons` has nothing against, as the built-in neuron."""
-    split = split_bias(node.bias_v, limits)
-    assert split is not None
-    mantissa, exp = split
-    theta, du, dv = (int(value.flat[0]) for value in (node.theta, node.du, node.dv))
-    return Lif(shape, lag, du - 1, dv, theta >> limits.shift, mantissa, exp)
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    return name
 
 
 @dataclass(frozen=True)
@@ -204,12 +207,14 @@ def _message(graph: Graph, name: str, limits: Limits) -> _Message:
 
 
 def _synapse(
-    graph: Graph, hop: Hop, lags: Mapping[str, int], limits: Limits, notes: list[str]
-) -> Synapse:
+    graph: Graph, hop: Hop, lags: Mapping[str, int], limits: Limits, cleared: bool,
+    notes: list[str],
+) -> Synapse:  # fmt: skip
     message = _message(graph, hop.source, limits)
     delay = synapse_delay(hop, lags, limits.delay_max)
     composed = compose(graph, hop)
-    common = (hop.source, hop.target, delay, hop.delay, message.bits)
+    gate = 0 if cleared else hop.delay
+    common = (hop.source, hop.target, delay, gate, message.bits)
     if isinstance(composed.weights, Window):
         return _window(hop, composed.weights, composed.exp, common, message, limits, notes)
     if isinstance(composed.weights, np.ndarray):
@@ -222,6 +227,7 @@ Common = tuple[str, str, int, int, int]
 
 
 def _sparse(hop: Hop, rows: sparse.csr_array, exp: int, common: Common, limits: Limits) -> Sparse:
+    rows.sort_indices()
     data, exp = fit_weights(hop.label, rows.data, exp, limits)
     shape = (int(rows.shape[0]), int(rows.shape[1]))
     return Sparse(
@@ -235,7 +241,7 @@ def _window(
     notes: list[str],
 ) -> Synapse:  # fmt: skip
     weight, fitted = fit_weights(hop.label, window.node.weight, exp, limits)
-    reasons = conv_reasons(weight, fitted, common[2], message.magnitude, limits)
+    reasons = conv_reasons(weight, fitted, message.magnitude, limits)
     if reasons:
         rows = window_matrix(hop.label, window)
         notes.append(
@@ -259,7 +265,7 @@ def _window(
     )
 
 
-def conv_reasons(weight: A, exp: int, delay: int, magnitude: int, limits: Limits) -> list[str]:
+def conv_reasons(weight: A, exp: int, magnitude: int, limits: Limits) -> list[str]:
     """Why Lava's convolution process can't say a synapse; empty where it can.
 
     It ignores the weight exponent, but takes any integer weight, so a left shift goes into the
@@ -269,8 +275,6 @@ def conv_reasons(weight: A, exp: int, delay: int, magnitude: int, limits: Limits
     reasons: list[str] = []
     if exp < 0 and bool((weight & ((1 << -exp) - 1)).any()):
         reasons.append(f"can't shift its sums right by {-exp}")
-    if delay:
-        reasons.append(f"can't wait {delay} steps")
     taps = np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.int64)
     largest = int(taps.max(initial=0)) * magnitude * 2.0**exp
     if largest >= 1 << (limits.state_bits - 1):
@@ -278,4 +282,4 @@ def conv_reasons(weight: A, exp: int, delay: int, magnitude: int, limits: Limits
     return reasons
 
 
-__all__ = ["as_lif", "conv_reasons", "lif_reasons", "lower", "split_bias"]
+__all__ = ["conv_reasons", "lower"]

@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.targets.loihi.program import (
+    Canonical,
+    Compartment,
     Conv,
     Dense,
     Lif,
+    MultiCompartment,
     Population,
     Program,
     Source,
@@ -47,9 +50,15 @@ class _Layer:
 def net_reasons(program: Program) -> list[str]:
     """What of the program a `.net` file can't say, by population; empty where it says all."""
     reasons = _chain_reasons(program)
+    for name, split in program.splits.items():
+        reasons.append(f"{name} is split into {len(split.parts)} populations")
+    if program.cleared:
+        reasons.append("its samples each need a cleared chip, since it delays spikes")
     for name, population in program.populations.items():
-        if not isinstance(population, Lif | Source):
+        if isinstance(population, Canonical):
             reasons.append(f"{name} is a neuron program")
+        elif isinstance(population, Compartment | MultiCompartment):
+            reasons.append(f"{name} needs compartments that are no LIF")
         elif isinstance(population, Lif) and _bias(population) is None:
             reasons.append(
                 f"{name} has a bias that is no multiple of {1 << BIAS_EXP} per channel within"

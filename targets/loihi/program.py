@@ -8,25 +8,26 @@ its states, so that the first step of a sample starts anew; what it did before i
 is erased by that, and reaches no other population's valid steps, since lags differ by exactly
 what a synapse takes. Only a synapse that carries a delay of the graph would carry the last
 `gate` steps of one sample into the next: its source sends nothing to it at those steps, which are
-the steps t ≥ T − gate.
+the steps t ≥ T − gate. A chip whose neurons can't leave out a message (Loihi 1) is `cleared`
+instead: every sample runs on its own, T + the largest lag steps from states and buffers that the
+host has set to zero; there are no gates, and no population spikes before its own first step,
+since biases start with it (see `compartments`).
+
+A chip whose neurons share their decays and thresholds holds a layer of several settings as
+several populations; `splits` says which neuron of the layer sits where.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ModelFileError
-from snnc.ir.files import npz_bytes
-
 A = NDArray[Any]
-SCHEMA = 1
-_TREE = "program.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,16 @@ class Population:
         """Number of neurons or inputs."""
         return int(np.prod(self.shape))
 
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """What can be read: `s` the messages, `u` and `v` the states at the end of a step."""
+        return ("s", "u", "v")
+
+    @property
+    def graded(self) -> bool:
+        """Whether its messages are integers rather than spikes."""
+        return False
+
 
 @dataclass(frozen=True, eq=False)
 class Source(Population):
@@ -48,6 +59,14 @@ class Source(Population):
 
     bits: int
     signed: bool
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return ("s",)
+
+    @property
+    def graded(self) -> bool:
+        return self.bits > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +102,74 @@ class Canonical(Population):
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "du", "dv", "theta", "bias_v", "bias_u", "v_sub", "v_init",
     )  # fmt: skip
+
+    @property
+    def graded(self) -> bool:
+        return not self.fires
+
+
+@dataclass(frozen=True, eq=False)
+class Compartment(Population):
+    """One compartment of Loihi 1 with what Lava's LIF leaves out (see `compartments`).
+
+    u[t] = wrap(t0(u[t−1], du) + (A << 6)); v[t] = clip(t0(v[t−1], dv) + u[t] + b), but 0 in the
+    `hold` steps after a spike (the refractory period); s = v > `vth` << 6; v ← 0 where s. `du`
+    and `dv` are the decays themselves, 0…4096; v starts each sample at `v_init`.
+    """
+
+    du: int
+    dv: int
+    vth: int
+    bias_mant: A
+    bias_exp: int
+    v_init: A
+    hold: int
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Where it holds, the membrane of a spiking step is gone by the end of the step."""
+        return ("s", "u") if self.hold else ("s", "u", "v")
+
+
+@dataclass(frozen=True, eq=False)
+class MultiCompartment(Population):
+    """A neuron of up to three joined compartments of Loihi 1 (see `compartments`).
+
+    The current C: u[t] = wrap(t0(u[t−1], du) + (A << 6)), joined into the membrane I, which never
+    spikes: v[t] = clip(t0(v[t−1], dv) + f[t] + u[t] + b), joined into the soma S, which has no
+    memory: s[t] = v[t] > `vth` << 6. Each of S's feedback synapses, of weight w and exponent e,
+    brings (w·s[t−1]·2^e floored) << 6 to I; f is their sum. Where it does not fire there is no S.
+
+    Attributes:
+        weights, exps: w and e of the feedback synapses.
+        read_less: the host reads the membrane as v − `read_less`·s.
+    """
+
+    du: int
+    dv: int
+    vth: int
+    bias_mant: A
+    bias_exp: int
+    v_init: A
+    weights: tuple[int, ...]
+    exps: tuple[int, ...]
+    fires: bool
+    read_less: int
+
+    @property
+    def graded(self) -> bool:
+        return not self.fires
+
+    @property
+    def feedback(self) -> int:
+        """What a spike adds to the membrane one step later."""
+        return sum(
+            w << e if e >= 0 else w >> -e for w, e in zip(self.weights, self.exps, strict=True)
+        ) << 6  # fmt: skip
+
+
+Neurons = Lif | Canonical | Compartment | MultiCompartment
+"""The populations that the chip computes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,13 +249,29 @@ class Conv(Synapse):
 
 
 @dataclass(frozen=True, eq=False)
+class Split:
+    """A layer that several populations hold.
+
+    Attributes:
+        shape: of the layer.
+        parts: by population, which neurons of the layer it holds: ascending indices of the
+            flattened layer, last axis fastest, in the order of the population's own neurons.
+    """
+
+    shape: tuple[int, ...]
+    parts: Mapping[str, A]
+
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """Populations by name, in an order that follows the signal, and their synapses.
 
     Attributes:
         steps: T, None where the input decides.
-        reads: by output name, (population, port, reduce); several sum.
+        reads: by output name, (layer, port, reduce); several sum.
         notes: what a user should know of the lowering, in words.
+        splits: the layers that are no population of their own name, by name.
+        cleared: whether each sample starts from a cleared chip (see above).
     """
 
     populations: Mapping[str, Population]
@@ -176,6 +279,43 @@ class Program:
     steps: int | None = None
     reads: tuple[tuple[str, str, str, str], ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    cleared: bool = False
+
+    @cached_property
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The populations of every layer, by the layer's name in the graph."""
+        part_of = {part: name for name, split in self.splits.items() for part in split.parts}
+        table: dict[str, tuple[str, ...]] = {}
+        for name in self.populations:
+            layer = part_of.get(name, name)
+            table[layer] = (*table.get(layer, ()), name)
+        return table
+
+    def shape(self, layer: str) -> tuple[int, ...]:
+        """Shape of a layer."""
+        split = self.splits.get(layer)
+        return self.populations[layer].shape if split is None else split.shape
+
+    def lag(self, layer: str) -> int:
+        """Steps that a layer lags behind the input."""
+        return self.populations[self.layers[layer][0]].lag
+
+    def ports(self, layer: str) -> set[str]:
+        """What can be read of a layer."""
+        parts = (self.populations[name].ports for name in self.layers[layer])
+        return set.intersection(*map(set, parts))
+
+    def together(self, layer: str, values: Mapping[str, A]) -> A:
+        """A layer's values (…, neuron) from those of its populations."""
+        split = self.splits.get(layer)
+        if split is None:
+            return values[layer]
+        first = values[next(iter(split.parts))]
+        whole = np.empty((*first.shape[:-1], int(np.prod(split.shape))), first.dtype)
+        for name, index in split.parts.items():
+            whole[..., index] = values[name]
+        return whole
 
     @property
     def max_lag(self) -> int:
@@ -191,90 +331,18 @@ class Program:
         }
 
 
-KINDS: dict[str, type[Population] | type[Synapse]] = {
-    cls.__name__: cls for cls in (Source, Lif, Canonical, Dense, Sparse, Conv)
-}
-
-
-def to_bytes(program: Program) -> bytes:
-    """The program as the bytes of an `.npz` file; equal programs give equal bytes."""
-    arrays: dict[str, A] = {}
-    tree = {
-        "schema": SCHEMA,
-        "steps": program.steps,
-        "reads": [list(read) for read in program.reads],
-        "notes": list(program.notes),
-        "populations": {
-            name: _entry(f"populations/{name}", item, arrays)
-            for name, item in program.populations.items()
-        },
-        "synapses": [
-            _entry(f"synapses/{index}", item, arrays) for index, item in enumerate(program.synapses)
-        ],
-    }
-    text = json.dumps(tree, indent=1, ensure_ascii=False)
-    return npz_bytes({_TREE: np.frombuffer(text.encode(), np.uint8), **arrays})
-
-
-def _entry(prefix: str, item: Population | Synapse, arrays: dict[str, A]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"kind": type(item).__name__}
-    for slot in fields(item):
-        value = getattr(item, slot.name)
-        if isinstance(value, np.ndarray):
-            arrays[f"{prefix}/{slot.name}"] = value
-        else:
-            entry[slot.name] = value
-    return entry
-
-
-def from_arrays(arrays: Mapping[str, A], where: str) -> Program:
-    """Rebuilds what `to_bytes` wrote from the arrays of its `.npz` file.
-
-    Raises:
-        ModelFileError: `where` doesn't hold a program.
-    """
-    try:
-        tree = json.loads(arrays[_TREE].tobytes().decode())
-        if tree["schema"] != SCHEMA:
-            raise ModelFileError(where, f"program schema {tree['schema']}, not {SCHEMA}")
-        return Program(
-            {
-                name: _item(Population, f"populations/{name}", entry, arrays)
-                for name, entry in tree["populations"].items()
-            },
-            tuple(
-                _item(Synapse, f"synapses/{index}", entry, arrays)
-                for index, entry in enumerate(tree["synapses"])
-            ),
-            tree["steps"],
-            tuple((str(a), str(b), str(c), str(d)) for a, b, c, d in tree["reads"]),
-            tuple(tree["notes"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(where, f"not a program of snnc ({error})", "compile again") from error
-
-
-def _item(base: type[Any], prefix: str, entry: dict[str, Any], arrays: Mapping[str, A]) -> Any:
-    cls = KINDS[entry["kind"]]
-    if not issubclass(cls, base):
-        raise ValueError(f"{prefix} is a {cls.__name__}")
-    values: dict[str, Any] = {}
-    for slot in fields(cls):
-        value = arrays.get(f"{prefix}/{slot.name}", entry.get(slot.name))
-        values[slot.name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
-
-
 __all__ = [
     "Canonical",
+    "Compartment",
     "Conv",
     "Dense",
     "Lif",
+    "MultiCompartment",
+    "Neurons",
     "Population",
     "Program",
     "Source",
     "Sparse",
+    "Split",
     "Synapse",
-    "from_arrays",
-    "to_bytes",
 ]

@@ -21,23 +21,35 @@ def solve_lags(populations: Iterable[str], hops: Sequence[Hop]) -> dict[str, int
         RefusedError: a loop of more synapses than steps of delay.
     """
     lags = dict.fromkeys(populations, 0)
+    reached_by: dict[str, Hop] = {}
     for _ in range(len(lags)):
-        changed = False
+        changed = ""
         for hop in hops:
             needed = lags[hop.source] + 1 - hop.delay
             if needed > lags[hop.target]:
-                lags[hop.target], changed = needed, True
+                lags[hop.target], changed = needed, hop.target
+                reached_by[hop.target] = hop
         if not changed:
             return lags
-    for hop in hops:
-        if lags[hop.source] + 1 - hop.delay > lags[hop.target]:
-            raise RefusedError(
-                hop.target,
-                "it is in a loop that takes more steps on the chip, one per synapse, than the"
-                " graph delays it by",
-                "delay the loop by one step for each of its layers",
-            )
-    return lags
+    raise _too_fast(changed, reached_by)
+
+
+def _too_fast(at: str, reached_by: Mapping[str, Hop]) -> RefusedError:
+    """What is wrong with a loop that lags grow around; following `reached_by` leads into it."""
+    seen: list[str] = []
+    while at not in seen:
+        seen.append(at)
+        at = reached_by[at].source
+    loop = seen[seen.index(at) :][::-1]
+    delay = sum(reached_by[name].delay for name in loop)
+    return RefusedError(
+        loop[0],
+        f"it is in the loop {' → '.join([loop[-1], *loop])}, which takes {len(loop)}"
+        f" step{'s' if len(loop) > 1 else ''} on the chip, one per synapse; the graph delays it"
+        f" by {delay}",
+        "delay the loop by one step for each of its layers, as a network trained with every"
+        " recurrent connection delayed does, or run it on --target sim",
+    )
 
 
 def synapse_delay(hop: Hop, lags: Mapping[str, int], delay_max: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from snnc.errors import RefusedError
-from snnc.ir import Graph, Neuron, Node, Pool, Scale
+from snnc.ir import Graph, HostOnly, Neuron, Node, Pool, Scale
 from snnc.passes.limits import Limits
 from snnc.targets.base import Check, Emitted, Engine, Target
 from snnc.targets.sim.blas import single_threaded
@@ -52,7 +52,9 @@ class Sim(Target):
 
 
 def _is_real(node: Node) -> bool:
-    return isinstance(node, Neuron | Scale) or (isinstance(node, Pool) and node.mode == "avg")
+    return isinstance(node, Neuron | Scale | HostOnly) or (
+        isinstance(node, Pool) and node.mode == "avg"
+    )
 
 
 __all__ = ["Sim", "run"]

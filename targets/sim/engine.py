@@ -19,13 +19,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError
-from snnc.ir import Conv, Delay, Flatten, Graph, Input, IntNeuron, Linear, Node, Output, Pool
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Delay,
+    Flatten,
+    Gather,
+    Graph,
+    Input,
+    IntNeuron,
+    Linear,
+    MatMul,
+    Node,
+    Output,
+    Place,
+    Pool,
+    Sparse,
+    Sum,
+)
 from snnc.reference import Inputs, Ports, Trace
+from snnc.targets.sim.arrange import Gathered, Product
 from snnc.targets.sim.blas import single_threaded
+from snnc.targets.sim.conv import Convolution, Depthwise, Transposed
 from snnc.targets.sim.neuron import IntPopulation, Population, population
 from snnc.targets.sim.plan import Plan, cores
-from snnc.targets.sim.scratch import Scratch
-from snnc.targets.sim.synapse import Convolution, Dense, SumPool, float_type
+from snnc.targets.sim.scratch import Memory, Scratch
+from snnc.targets.sim.slots import LASTING, slots
+from snnc.targets.sim.synapse import Dense, Rows
+from snnc.targets.sim.total import Total
+from snnc.targets.sim.windows import SumPool
 
 A = NDArray[Any]
 Layer = Callable[[A, Scratch], A]
@@ -36,6 +58,7 @@ def run(
     inputs: Inputs,
     record: Ports | None = None,
     progress: Callable[[float], None] = lambda share: None,
+    chip: str | None = None,
 ) -> Trace:
     """Runs an integer graph; the same arguments and result as `snnc.reference.run_int`.
 
@@ -44,6 +67,7 @@ def run(
         inputs: by input name, integers, (sample, step, …) or (sample, …).
         record: ports to keep, by node.
         progress: told the finished share, from any of the engine's threads, one at a time.
+        chip: of no consequence, the graph says everything.
 
     Raises:
         InputError: an input has the wrong shape or isn't made of integers.
@@ -156,7 +180,10 @@ class Runner:
 
     def __init__(self, plan: Plan, layers: dict[str, Layer]) -> None:
         self.plan, self.layers = plan, layers
-        self.scratch = {name: Scratch() for name in plan.graph.nodes}
+        self.totals = {
+            name: Total(plan, name) for name in plan.graph.nodes if plan.graph.sources(name)
+        }
+        self.scratch = _memory(plan)
         self.populations: dict[str, Population | IntPopulation] = {}
         self.delays: dict[str, _Queue] = {}
         self.values: dict[str, A] = {}
@@ -204,7 +231,7 @@ class Runner:
     def _tile(self, block: slice, start: int, steps: int) -> None:
         plan = self.plan
         for name in plan.order:
-            if start == 0 or not plan.once(name):
+            if name not in plan.fused and (start == 0 or not plan.once(name)):
                 self.values[name] = self._value(name, block, start, steps)
         for name in plan.closing:
             self.delays[name].push(self._total(name), steps)
@@ -238,20 +265,22 @@ class Runner:
         return small.swapaxes(0, 1)
 
     def _total(self, name: str) -> A:
-        sources = self.plan.graph.sources(name)
-        if len(sources) == 1:
-            return self.values[sources[0]]
-        parts = [self.values[source] for source in sources]
-        shape = (max(map(len, parts)), *parts[0].shape[1:])
-        total = self.scratch[name].take("total", shape, float_type(self.plan.total_bound(name)))
-        np.copyto(total, parts[0], casting="unsafe")
-        for part in parts[1:]:
-            np.add(total, part, out=total, casting="unsafe")
-        return total
+        return self.totals[name](self.values, self.scratch[name])
+
+
+def _memory(plan: Plan) -> dict[str, Scratch]:
+    """The memory of each node for one thread."""
+    places, work = slots(plan), Memory()
+    shared = {slot: Memory() for slot in places.values()}
+    return {
+        name: Scratch(None if slot == LASTING else shared[slot], work)
+        for name, slot in places.items()
+    }
 
 
 _LAYERS: WeakKeyDictionary[Node, dict[object, Layer]] = WeakKeyDictionary()
-"""Prepared layers by node (nodes never change) and by what else they depend on."""
+"""Prepared layers by node (nodes never change) and by what else they depend on. None may refer to
+its node, which would then never be freed."""
 
 
 def _layers(plan: Plan) -> dict[str, Layer]:
@@ -275,19 +304,52 @@ def _layer(plan: Plan, name: str, node: Node) -> Layer:
     match node:
         case Linear():
             return Dense(node, bound, fold)
+        case Sparse():
+            return Rows(node, bound, fold)
+        case Conv() | ConvTranspose() if _by_tap(node):
+            return Depthwise(node, source, bound, fold)
         case Conv():
             return Convolution(node, source, bound, fold)
+        case ConvTranspose():
+            return Transposed(node, source, bound, fold)
+        case _:
+            return _weightless(plan, name, node)
+
+
+def _weightless(plan: Plan, name: str, node: Node) -> Layer:
+    match node:
+        case MatMul():
+            return Product(node, plan.total_bound(name), plan.bounds[name])
         case Pool() if node.mode == "sum":
-            return SumPool(node, source, plan.bounds[name])
+            return SumPool(node, plan.graph.input_signal(name).shape, plan.bounds[name])
         case Flatten():
             shape = plan.shape(name)
             return lambda x, scratch: x.reshape(*x.shape[:2], *shape)
+        case Gather():
+            return Gathered(node)
+        case Sum():
+            return lambda x, scratch: x
+        case Place():
+            return partial(_placed, node.start, node.extent)
         case _:
             raise GraphError(
                 name,
                 f"a {type(node).__name__} with real numbers can't be in an integer graph",
                 "quantise the graph first",
             )
+
+
+def _by_tap(node: Conv | ConvTranspose) -> bool:
+    """Whether no channels mix and products by tap are the fastest way."""
+    one_tap = isinstance(node, ConvTranspose) or max(node.kernel) == 1
+    return one_tap and node.weight.shape[1] == 1
+
+
+def _placed(start: int, extent: int, x: A, scratch: Scratch) -> A:
+    y = scratch.result((*x.shape[:2], extent, *x.shape[3:]), x.dtype)
+    y[...] = 0
+    y[:, :, start : start + x.shape[2]] = x
+    return y
 
 
 class _Queue:
@@ -298,7 +360,7 @@ class _Queue:
 
     def start(self, samples: int) -> None:
         """Begins a block: zeros come out first."""
-        self.waiting: A = np.zeros((self.steps, samples, *self.shape), np.int8)
+        self.waiting: A = np.zeros((self.steps, samples, *self.shape), bool)
 
     def first(self, steps: int) -> A:
         """The next outputs, which must be waiting already."""

@@ -171,12 +171,12 @@ class Population:
         if biggest > disputed:
             count = np.count_nonzero(np.abs(x) > disputed / scale)
             self.events["disputed"] += int(count) * (steps if len(x) == 1 else 1)
-        output = scratch.take("s", (steps, *self.shape), bool if self.node.fires else self.dtype)
+        output = scratch.result((steps, *self.shape), bool if self.node.fires else self.dtype)
         self.records = {port: scratch.take(port, output.shape, self.dtype) for port in self.record}
         guard = self._v_may_leave(biggest, steps)
         tile = Tile(
-            x, scale, self.v, self.u, self.carried, scratch.take("work", self.shape, self.dtype),
-            scratch.take("above", self.shape, bool), output, self.records,
+            x, scale, self.v, self.u, self.carried, scratch.work("state", self.shape, self.dtype),
+            scratch.work("above", self.shape, bool), output, self.records,
         )  # fmt: skip
         Steps(self, tile, guard).run()
         if self.reset != "none":

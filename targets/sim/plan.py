@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,14 +23,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError, InputError
-from snnc.ir import Conv, Delay, Graph, Input, IntNeuron, Linear, Node, Pool, Rate
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Delay,
+    Graph,
+    Input,
+    IntNeuron,
+    Linear,
+    MatMul,
+    Node,
+    Place,
+    Pool,
+    Rate,
+    Sparse,
+    Weighted,
+)
 from snnc.reference import Inputs, Ports
 from snnc.reference.trace import sample_count, step_count, wanted_ports
 
 EXACT32, EXACT64 = 1 << 24, 1 << 53
 """Largest integers up to which every integer is a float32, a float64."""
 
-UNBOUNDED = 1 << 62
+UNBOUNDED = 1 << 63
 """Stands for a loop of weights without a neuron, whose values have no bound but int64's."""
 
 STATE_ELEMENTS = 1 << 17
@@ -39,12 +54,15 @@ Smaller tiles would stay in it more surely, but then the threads spend their tim
 other the interpreter's lock: a numpy call on a tile should take 20 µs or more."""
 
 TILE_BYTES = 24 << 20
-"""Most bytes of the summed input of the widest layer over all steps of a tile, in float32. It is
-written and read once each, so it may lie in the outer cache; more steps mean larger GEMMs."""
+"""Most bytes of the widest signal over all steps of a tile: four per sum, one per other value. It
+is written and read once each, so it may lie in the outer cache; more steps mean larger GEMMs."""
 
 THREAD_ELEMENTS = 1 << 13
 """Fewest neurons × samples of the widest layer for which one more thread is started: below that,
 numpy calls are so short (2 µs) that threads only wait for the interpreter's lock."""
+
+ROW_ELEMENTS = 1 << 18
+"""Weights that are looked at together."""
 
 STEPS_MAX = 512
 """Most steps of a tile."""
@@ -152,7 +170,27 @@ class Plan:
         return fed
 
     def _total(self, name: str, table: dict[str, int]) -> int:
-        return sum(table[source] for source in self.graph.sources(name))
+        """Largest sum of the sources' bounds in any channel."""
+        whole, edges = 0, []
+        for source in self.graph.sources(name):
+            node, bound = self.graph.nodes[source], table[source]
+            if not isinstance(node, Place):
+                whole += bound
+                continue
+            channels = self.graph.input_signal(source).shape[0]
+            edges += [(node.start, bound), (node.start + channels, -bound)]
+        return whole + max(accumulate(change for _, change in sorted(edges)), default=0)
+
+    @cached_property
+    def fused(self) -> frozenset[str]:
+        """Places whose value nobody needs but sums, which copy its parts themselves."""
+        done: set[str] = set()
+        for name in self.order:
+            if isinstance(self.graph.nodes[name], Place) and name not in self.ports:
+                sources = self.graph.sources(name)
+                if len(sources) == 1 and sources[0] not in done:
+                    done.add(name)
+        return frozenset(done)
 
     def total_bound(self, name: str) -> int:
         """Largest |value| of the summed input of a node."""
@@ -164,10 +202,12 @@ class Plan:
                 return self._ranges[name]
             case IntNeuron():
                 return 1 if node.fires else state_bound(node)
-            case Linear() | Conv():
-                return synapse_bound(node, self._total(name, table))
+            case Linear() | Conv() | ConvTranspose() | Sparse():
+                return min(synapse_bound(node, self._total(name, table)), UNBOUNDED)
             case Pool():
-                return node.window * self._total(name, table)
+                return min(node.window * self._total(name, table), UNBOUNDED)
+            case MatMul():
+                return min(node.inner * self._total(name, table) ** 2, UNBOUNDED)
             case _:
                 return self._total(name, table)
 
@@ -214,7 +254,7 @@ class Plan:
 
     def _can_fold(self, name: str, shift: int) -> bool:
         node = self.graph.nodes[name]
-        if not isinstance(node, Linear | Conv) or node.exp < 0 or name in self.ports:
+        if not isinstance(node, Weighted) or node.exp < 0 or name in self.ports:
             return False
         total = self._total(name, self.bounds)
         if synapse_bound(node, total) << shift > EXACT64:
@@ -225,7 +265,7 @@ class Plan:
     def tile_steps(self) -> int:
         """Most steps of a tile."""
         loops = [_delay_steps(name, self.graph.nodes[name]) for name in self.closing]
-        per_step = 4 * self._widest_state * self.tile_samples
+        per_step = self._widest_bytes * self.tile_samples
         most = max(1, min([self.steps, STEPS_MAX, TILE_BYTES // per_step, *loops]))
         tiles = -(-self.steps // most)
         return max(1, -(-self.steps // max(1, tiles)))
@@ -233,7 +273,15 @@ class Plan:
     @cached_property
     def tile_samples(self) -> int:
         """Most samples of a tile."""
-        return max(1, min(self.samples, STATE_ELEMENTS // self._widest_state))
+        most = min(STATE_ELEMENTS // self._widest_state, TILE_BYTES // self._widest_bytes)
+        return max(1, min(self.samples, most))
+
+    @cached_property
+    def _widest_bytes(self) -> int:
+        return max(
+            signal.size * (4 if isinstance(self.graph.nodes[name], Weighted | MatMul) else 1)
+            for name, signal in self.graph.signals.items()
+        )
 
     @cached_property
     def _widest_state(self) -> int:
@@ -280,22 +328,33 @@ _ROW_SUMS: WeakKeyDictionary[Node, tuple[int, int]] = WeakKeyDictionary()
 """By node (nodes never change): largest Σ|w| of an output, largest |b|."""
 
 
-def _row_sums(node: Linear | Conv) -> tuple[int, int]:
+def _row_sums(node: Weighted) -> tuple[int, int]:
     known = _ROW_SUMS.get(node)
     if known is None:
-        rows = np.abs(node.weight.astype(np.int64)).reshape(len(node.weight), -1).sum(1)
         bias = 0 if node.bias is None else largest(np.asarray(node.bias).astype(np.int64))
-        known = _ROW_SUMS[node] = (largest(rows), bias)
+        known = _ROW_SUMS[node] = (_largest_row(node), bias)
     return known
 
 
-def row_bound(node: Linear | Conv, x: int) -> int:
+def _largest_row(node: Weighted) -> int:
+    if isinstance(node, Sparse):
+        ends = np.cumsum(np.abs(node.weight.astype(np.int64)), dtype=np.uint64)
+        before = np.concatenate([np.zeros(1, np.uint64), ends])[node.indptr]
+        return int(np.diff(before).max())
+    rows = node.weight.reshape(len(node.weight), -1)
+    # Not all at once: int64 takes eight times the memory of weights in one byte.
+    count = max(1, ROW_ELEMENTS // rows.shape[1])
+    parts = (rows[i : i + count].astype(np.int64) for i in range(0, len(rows), count))
+    return max(largest(np.abs(part).sum(1)) for part in parts)
+
+
+def row_bound(node: Weighted, x: int) -> int:
     """Largest |Σ w·x + b| of a synapse before its exponent, and of any part of that sum."""
     rows, bias = _row_sums(node)
     return rows * x + bias
 
 
-def synapse_bound(node: Linear | Conv, x: int) -> int:
+def synapse_bound(node: Weighted, x: int) -> int:
     """Largest |value| of a synapse's output for inputs up to `x`."""
     total = row_bound(node, x)
     return total << node.exp if node.exp >= 0 else -(-total >> -node.exp)

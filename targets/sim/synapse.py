@@ -1,4 +1,4 @@
-"""Linear, Conv and Pool over a tile: float GEMMs where they are exact, dense or by events.
+"""Linear and Sparse over a tile: float GEMMs where they are exact, dense or by events.
 
 Dense: one GEMM over all rows (step, sample) of the tile.
 By axon: input columns that are silent in the whole tile, or in one sample over the whole tile, are
@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from snnc.ir import Conv, Linear, Pool
-from snnc.ir.ops import window_extents
+from snnc.ir import Linear, Sparse, Weighted
 from snnc.targets.sim.plan import EXACT32, EXACT64, row_bound, synapse_bound
 from snnc.targets.sim.scratch import Scratch
 
@@ -45,6 +44,11 @@ PATCHES = 1 << 18
 """Elements of a GEMM's operand that are laid out at once: 1 MB of float32, half of an L2 cache."""
 
 
+ROW_IMAGES = 64
+"""Images that a sparse matrix is multiplied with at once, at least: a weight is read, and its row
+and column found, once for all of them."""
+
+
 def float_type(bound: int) -> type[np.float32] | type[np.float64] | type[np.int64]:
     """The narrowest type in which integers up to `bound` are exact in sums and products."""
     if bound <= EXACT32:
@@ -68,19 +72,21 @@ class Cost:
 
 
 class Synapse:
-    """Weights, bias and exponent of a Linear or Conv in the type that keeps its sums exact."""
+    """Bias and exponent of a weighted node, and the type that keeps its sums exact."""
 
-    def __init__(self, node: Linear | Conv, x_bound: int, fold: int) -> None:
+    def __init__(self, node: Weighted, x_bound: int, fold: int) -> None:
         self.dtype = float_type(max(row_bound(node, x_bound), synapse_bound(node, x_bound)))
-        weight = node.weight.astype(np.int64)
-        bias = None if node.bias is None else np.asarray(node.bias).astype(np.int64)
-        up = max(node.exp, 0) + fold
-        self.down = max(-node.exp, 0)
+        self.up, self.down = max(node.exp, 0) + fold, max(-node.exp, 0)
+        self.bias = None if node.bias is None else self.scaled(np.asarray(node.bias))
+
+    def scaled(self, values: A) -> A:
+        """Integers times 2^up, in the layer's own type."""
+        whole = values if values.dtype.kind in "iub" else values.astype(np.int64)
         if self.dtype is np.int64:
-            self.weight, self.bias = weight << up, None if bias is None else bias << up
-        else:
-            self.weight = np.ldexp(weight.astype(self.dtype), up)
-            self.bias = None if bias is None else np.ldexp(bias.astype(self.dtype), up)
+            return whole.astype(np.int64) << self.up
+        # A power of two changes no digit.
+        result = whole.astype(self.dtype)
+        return result if self.up == 0 else np.ldexp(result, self.up, out=result)
 
     def finish(self, y: A, bias: A | None) -> A:
         """Adds the bias and applies a negative exponent, floored, in place."""
@@ -99,11 +105,11 @@ class Dense(Synapse):
 
     def __init__(self, node: Linear, x_bound: int, fold: int = 0) -> None:
         super().__init__(node, x_bound, fold)
-        self.columns = np.ascontiguousarray(self.weight.T)
+        self.columns = self.scaled(np.ascontiguousarray(node.weight.T))
 
     def __call__(self, x: A, scratch: Scratch) -> A:
         """Sums (step, sample, out) for inputs (step, sample, in)."""
-        y = scratch.take("y", (*x.shape[:-1], self.columns.shape[1]), self.dtype)
+        y = scratch.result((*x.shape[:-1], self.columns.shape[1]), self.dtype)
         way, active = self._choose(x)
         if way == "by_axon" and active is not None:
             self._by_axon(x, active, y)
@@ -119,7 +125,7 @@ class Dense(Synapse):
         chunk = max(1, PATCHES // (x.shape[1] * fan_in))
         for start in range(0, len(x), chunk):
             part = x[start : start + chunk]
-            full = scratch.take("dense", part.shape, self.dtype)
+            full = scratch.work("dense", part.shape, self.dtype)
             np.copyto(full, part, casting="unsafe")
             rows = y[start : start + chunk].reshape(-1, out)
             np.matmul(full.reshape(-1, fan_in), self.columns, out=rows)
@@ -164,138 +170,28 @@ class Dense(Synapse):
         y.reshape(-1, out)[...] = events @ self.columns
 
 
-class Convolution(Synapse):
-    """A Conv node: im2col, a few images at a time, and one GEMM per image and group.
+class Rows(Synapse):
+    """A Sparse node: its rows times the values of some images, all of them at each weight."""
 
-    With stride 1 the columns are whole runs of the padded image, row ends included: the copies are
-    longer and the few sums across row ends are thrown away afterwards.
-    """
-
-    def __init__(self, node: Conv, shape: tuple[int, ...], x_bound: int, fold: int = 0) -> None:
+    def __init__(self, node: Sparse, x_bound: int, fold: int = 0) -> None:
         super().__init__(node, x_bound, fold)
-        self.node, self.channels = node, shape[0]
-        self.out: tuple[int, ...] = window_extents(
-            "conv", shape[1:], node.kernel, node.stride, node.padding, node.dilation
+        self.out = node.out_shape
+        shape = (math.prod(node.out_shape), math.prod(node.in_shape))
+        self.matrix = sparse.csr_array(
+            (self.scaled(node.weight), node.indices, node.indptr), shape=shape
         )
-        self.padded = tuple(n + 2 * p for n, p in zip(shape[1:], node.padding, strict=True))
-        share = len(self.weight) // node.groups
-        self.rows = np.ascontiguousarray(self.weight.reshape(node.groups, share, -1))
-        self.by_runs = max(node.stride) == 1
-        self.positions = self._positions()
-        self.computed = math.prod(self.positions)
-
-    def _positions(self) -> tuple[int, ...]:
-        """Positions at which the kernel is laid: per axis, or one run over all rows."""
-        if not self.by_runs:
-            return self.out
-        return (self.out[0], *self.padded[1:])
 
     def __call__(self, x: A, scratch: Scratch) -> A:
-        """Sums (step, sample, out, …) for inputs (step, sample, in, …)."""
-        images, out = math.prod(x.shape[:2]), len(self.weight)
-        y = scratch.take("y", (images, out, *self.out), self.dtype)
-        chunk = max(1, PATCHES // (self.rows.shape[-1] * self.node.groups * self.computed))
-        flat = self._padded(min(chunk, images), scratch)
-        x_flat = x.reshape(images, *x.shape[2:])
+        """Sums (step, sample, *out_shape) for inputs (step, sample, *in_shape)."""
+        images = x.shape[0] * x.shape[1]
+        rows, columns = self.matrix.shape
+        y = scratch.result((images, rows), self.dtype)
+        flat = x.reshape(images, columns)
+        chunk = max(ROW_IMAGES, PATCHES // max(rows, columns))
         for start in range(0, images, chunk):
-            part = x_flat[start : start + chunk]
-            self._fill(flat, part)
-            sums = self._multiply(flat, len(part), scratch)
-            np.copyto(y[start : start + chunk], sums)
-        channels = (-1, *(1,) * len(self.out))
-        self.finish(y, None if self.bias is None else self.bias.reshape(channels))
-        return y.reshape(*x.shape[:2], out, *self.out)
-
-    def _padded(self, images: int, scratch: Scratch) -> A:
-        """Memory for a few images and the zeros around them, which nothing else writes to."""
-        # A run may read past the last image; what it computes from there is thrown away.
-        slack = math.prod(self.node.kernel) * max(self.node.dilation) * 2 + self.padded[-1]
-        size = images * self.channels * math.prod(self.padded) + slack
-        return scratch.take("padded", (size,), self.dtype)
-
-    def _fill(self, flat: A, x: A) -> None:
-        """Images (image, channel, …) between zeros."""
-        size = len(x) * self.channels * math.prod(self.padded)
-        image = flat[:size].reshape(len(x), self.channels, *self.padded)
-        inner = [slice(p, n - p) for p, n in zip(self.node.padding, self.padded, strict=True)]
-        where: tuple[Any, ...] = (..., *inner)
-        np.copyto(image[where], x, casting="unsafe")
-
-    def _multiply(self, flat: A, images: int, scratch: Scratch) -> A:
-        """Sums (image, out, …) of the images that lie in `flat`."""
-        node, kernel, out = self.node, self.node.kernel, len(self.weight)
-        plane, item = math.prod(self.padded), flat.itemsize
-        axes = [item * math.prod(self.padded[i + 1 :]) for i in range(len(self.padded))]
-        taps = [d * a for d, a in zip(node.dilation, axes, strict=True)]
-        positions, steps = self.out, [s * a for s, a in zip(node.stride, axes, strict=True)]
-        if self.by_runs:
-            positions, steps = (self.computed,), [item]
-        # Not `as_strided`, which takes 30 µs a call.
-        view: A = np.ndarray(
-            (images, self.channels, *kernel, *positions),
-            self.dtype,
-            flat,
-            strides=(self.channels * plane * item, plane * item, *taps, *steps),
-        )
-        columns = scratch.take("columns", view.shape, self.dtype)
-        np.copyto(columns, view)
-        columns = columns.reshape(images, node.groups, -1, self.computed)
-        share = out // node.groups
-        sums = scratch.take("sums", (images, node.groups, share, self.computed), self.dtype)
-        np.matmul(self.rows, columns, out=sums)
-        valid: tuple[Any, ...] = (..., *(slice(n) for n in self.out))
-        return sums.reshape(images, out, *self.positions)[valid]
-
-
-class SumPool:
-    """A Pool node that sums."""
-
-    def __init__(self, node: Pool, shape: tuple[int, ...], bound: int) -> None:
-        self.node = node
-        self.out = window_extents(
-            "pool", shape[1:], node.kernel, node.stride, node.padding, (1,) * len(node.kernel)
-        )
-        self.bound = bound
-        self.tiles = (
-            node.kernel == node.stride
-            and not any(node.padding)
-            and all(n == o * k for n, o, k in zip(shape[1:], self.out, node.kernel, strict=True))
-        )
-
-    def __call__(self, x: A, scratch: Scratch) -> A:
-        """Sums (step, sample, channel, …) over the windows of (step, sample, channel, …)."""
-        small = x.dtype in (np.bool_, np.uint8) and self.bound < 256
-        x = x.view(np.uint8) if x.dtype == np.bool_ and small else x
-        dtype = np.uint8 if small else float_type(self.bound)
-        return self._by_tiles(x, dtype, scratch) if self.tiles else self._by_taps(x, dtype, scratch)
-
-    def _by_tiles(self, x: A, dtype: Any, scratch: Scratch) -> A:
-        """Windows that tile the image, one axis after the other, the first one first: its
-        neighbours are whole rows."""
-        shape = list(x.shape)
-        total = np.ascontiguousarray(x)
-        for axis, k in enumerate(self.node.kernel, start=3):
-            inner = math.prod(shape[axis + 1 :])
-            shape[axis] //= k
-            parts = total.reshape(math.prod(shape[: axis + 1]), k, inner)
-            total = scratch.take(f"pool{axis}", tuple(shape), dtype)
-            flat = total.reshape(-1, inner)
-            if k == 1:
-                np.copyto(flat, parts[:, 0], casting="unsafe")
-                continue
-            np.add(parts[:, 0], parts[:, 1], out=flat, dtype=dtype, casting="unsafe")
-            for i in range(2, k):
-                np.add(flat, parts[:, i], out=flat, dtype=dtype, casting="unsafe")
-        return total
-
-    def _by_taps(self, x: A, dtype: Any, scratch: Scratch) -> A:
-        node = self.node
-        edges = [(0, 0)] * 3 + [(p, p) for p in node.padding]
-        padded = np.pad(x, edges) if any(node.padding) else x
-        total = scratch.take("pool", (*x.shape[:3], *self.out), dtype)
-        total[...] = 0
-        for k in np.ndindex(*node.kernel):
-            taps = zip(k, node.stride, self.out, strict=True)
-            where: tuple[Any, ...] = (..., *(slice(i, i + s * (n - 1) + 1, s) for i, s, n in taps))
-            np.add(total, padded[where], out=total, dtype=dtype, casting="unsafe")
-        return total
+            part = flat[start : start + chunk]
+            turned = scratch.work("turned", (columns, len(part)), self.dtype)
+            np.copyto(turned, part.T, casting="unsafe")
+            np.copyto(y[start : start + chunk], (self.matrix @ turned).T)
+        y = y.reshape(*x.shape[:2], *self.out)
+        return self.finish(y, self.bias)

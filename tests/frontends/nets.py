@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
 from snnc.frontends.model import Model
+from snnc.frontends.trace import trace
 from snnc.reference import run_float
 
 
@@ -53,3 +55,58 @@ def assert_graph_is_module(model: Model, tolerance: float = 1e-9) -> None:
     for name, output in model.example.outputs.items():
         assert run.outputs[name].shape == output.shape
         np.testing.assert_allclose(run.outputs[name], output, rtol=tolerance, atol=tolerance)
+
+
+class Applied(nn.Module):
+    """`op`, a function of tensors with the batch first, before a neuron, at every step.
+
+    style: `static` inputs (batch, …) in a loop, a `loop` over sequences (step, batch, …), or
+    `merged`, where op sees step and batch as one axis. Returns what op gave and the spikes.
+    """
+
+    def __init__(self, op: Callable[..., Tensor], style: str, **parts: nn.Module) -> None:
+        super().__init__()
+        self.op, self.style = op, style
+        self.parts = nn.ModuleDict(parts)
+        self.node = neuron.IFNode(step_mode="m" if style == "merged" else "s")
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if self.style == "merged":
+            y = self.op(*(x.flatten(0, 1) for x in inputs)).unflatten(0, inputs[0].shape[:2])
+            return y, self.node(y.double())
+        steps = zip(*inputs, strict=True) if self.style == "loop" else [inputs] * 3
+        pairs = [(y := self.op(*xs), self.node(y.double())) for xs in steps]
+        return torch.stack([y for y, _ in pairs]), torch.stack([s for _, s in pairs])
+
+
+STYLES = ("static", "loop", "merged")
+
+
+def applied(
+    op: Callable[..., Tensor],
+    *shapes: tuple[int, ...],
+    style: str = "loop",
+    spikes: bool = False,
+    batch: int = 2,
+    **parts: nn.Module,
+) -> Model:
+    """Traces `op` on inputs of these feature shapes; its values equal torch's to 1e-12."""
+    lead = (batch,) if style == "static" else (4, batch)
+    inputs = [torch.randn(*lead, *shape).double() for shape in shapes]
+    inputs = [(x > 0).double() for x in inputs] if spikes else inputs
+    module = Applied(op, style, **parts).double()
+    model = trace(
+        module,
+        tuple(inputs),
+        time_axis=None if style == "static" else 0,
+        input_kind="spike" if spikes else "analog",
+    )
+    assert_graph_is_module(model, 1e-12)
+    return model
+
+
+def kinds(model: Model) -> list[str]:
+    """Node types in topological order, without inputs, outputs and the last neuron."""
+    names = [type(model.graph.nodes[name]).__name__ for name in model.graph.order]
+    names.remove("Neuron") if "Neuron" in names else None
+    return [name for name in names if name not in ("Input", "Output")]

@@ -358,13 +358,6 @@ def nonzero(m: Any, x: Tensor) -> Tensor:
     return spk
 
 
-def recurrent(m: Any, x: Tensor) -> Tensor:
-    spk = torch.zeros(len(x), N)
-    for _ in range(T):
-        spk, _ = m.same(m.back(spk) + x)
-    return spk
-
-
 def starts_late(m: Any, x: Tensor) -> Tensor:
     out, old = [], None
     for x_t in x:
@@ -406,22 +399,12 @@ def uneven(m: Any, x: Tensor) -> Tensor:
     return s
 
 
-def branch(m: Any, x: Tensor) -> Tensor:
-    s = [m.lif1(m.fc1(x) + m.fc1b(x))[0] for _ in range(T)]
-    return torch.stack(s)
-
-
 def on_values(m: Any, x: Tensor) -> Tensor:
     for _ in range(T):
         s, _ = m.lif1(m.fc1(x))
         if s.sum() > 0:
             break
     return s
-
-
-def rate_feeds_layer(m: Any, x: Tensor) -> Tensor:
-    rate = sum(m.lif1(m.fc1(x))[0] for _ in range(T)) / T
-    return m.fc2(rate)
 
 
 def membrane_feeds_layer(m: Any, x: Tensor) -> Tensor:
@@ -438,41 +421,34 @@ def stepped(m: Any, x: Tensor) -> list[Tensor]:
 REFUSED = {
     "one step": (once, "pass steps=T"),
     "no neuron": (lambda m, x: m.fc1(x), "no spiking neuron"),
-    "edited state": (edited, "arithmetic"),
-    "edited in place": (edited_in_place, "in place"),
-    "total from ones": (total_from_ones, "constant in place"),
+    "edited state": (edited, "changes the state v"),
+    "edited in place": (edited_in_place, "changes the state v"),
+    "total from ones": (total_from_ones, "which no neuron keeps"),
     "initial state": (nonzero, "state v at step 0"),
-    "recurrent": (recurrent, "does not depend|two values|mixes|adds a constant"),
     "used twice": (twice, "comes from"),
     "state of another": (other_state, "state v at step 0"),
     "reset in the middle": (reset_in_the_middle, "its own of the step before"),
     "uneven": (uneven, "different numbers of steps"),
-    "branch": (branch, "consecutive steps"),
     "control flow on values": (on_values, "reduces|values of a traced"),
     "bool": (lambda m, x: stepped(m, x) if x[0, 0] > 0 else x, "batch axis"),
-    "item": (lambda m, x: m.fc1(x).max().item(), "values of a traced"),
+    "item": (lambda m, x: m.fc1(x)[0, 0].item(), "batch axis"),
     "numpy": (lambda m, x: m.fc1(x).numpy(), "values of a traced"),
-    "rate feeds a layer": (rate_feeds_layer, "after a sum"),
     "membrane feeds a layer": (membrane_feeds_layer, "reads the state v"),
     "middle step": (lambda m, x: stepped(m, x)[2], "holds the steps 2..2 of 6"),
     "part of the steps": (lambda m, x: torch.stack(stepped(m, x)[1:]), "holds the steps 1..5"),
-    "wrong divisor": (lambda m, x: sum(stepped(m, x)) / 3, "divided by 3"),
-    "reversed": (lambda m, x: torch.stack(stepped(m, x)[::-1]), "consecutive"),
-    "cat of features": (lambda m, x: torch.cat(stepped(m, x), 1), "another axis than time"),
+    "reversed": (lambda m, x: torch.stack(stepped(m, x)[::-1]), "stacks step 5"),
     "constant output": (lambda m, x: (stepped(m, x)[-1], torch.ones(2)), "depend on the input"),
     "no output": (lambda m, x: stepped(m, x) and None, "returns no tensor"),
-    "scaled": (lambda m, x: m.lif1(m.fc1(x) * 2), "arithmetic"),
-    "offset": (lambda m, x: m.lif1(m.fc1(x) + 1), "bias of the layer"),
     "mask": (lambda m, x: x[x > 0], "values of a traced"),
-    "feature picked": (lambda m, x: m.fc1(x)[:, 0], "feature axis"),
-    "own error": (lambda m, x: m.fc1(x[:, :2]), "feature axis"),
+    "sample picked": (lambda m, x: m.fc1(x)[0], "batch axis"),
+    "own error": (lambda m, x: m.fc1(x[:, :2]), "cannot be multiplied"),
     "crash": (lambda m, x: 1 / 0, "ZeroDivisionError"),
     "random dropout": (
         lambda m, x: m.lif1(nn.functional.dropout(m.fc1(x))), "at random even in evaluation"
     ),
     "rounding": (lambda m, x: m.lif1(m.fc1(x).double().float()), "rounds torch.float64"),
     "constant input of a neuron": (lambda m, x: m.lif1(torch.ones(3, 8)), "does not depend"),
-    "swapped features": (lambda m, x: m.lif1(m.fc1(x).T), "not supported"),
+    "swapped features": (lambda m, x: m.lif1(m.fc1(x).T), "feature, batch"),
 }  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_a_failed_trace_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(b"old")
     with pytest.raises(TraceError):
-        export(nn.Sequential(nn.MaxPool2d(2), neuron.IFNode()), example(), path, steps=5)
+        export(nn.Sequential(nn.Mish(), neuron.IFNode()), example(), path, steps=5)
     broken = net()
     broken[0].weight.data[0] = float("nan")
     with pytest.raises(GraphError, match="NaN"):
@@ -113,7 +113,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_a_wrong_trace_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trace's own numbers are spoilt; the check against the module must see it."""
-    own = trace_module._own
+    own = trace_module.own
 
     def spoilt(node: Any) -> Any:
         node = own(node)
@@ -121,14 +121,14 @@ def test_a_wrong_trace_is_never_written(tmp_path: Path, monkeypatch: pytest.Monk
             object.__setattr__(node, "theta", np.asarray(node.theta * 1.05))
         return node
 
-    monkeypatch.setattr(trace_module, "_own", spoilt)
+    monkeypatch.setattr(trace_module, "own", spoilt)
     with pytest.raises(TraceError, match=r"decides .* otherwise"):
         export(net(), example(), tmp_path / "model.pt", steps=5)
     assert not os.listdir(tmp_path)
 
 
 def test_a_wrong_readout_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = trace_module._own
+    own = trace_module.own
 
     def spoilt(node: Any) -> Any:
         node = own(node)
@@ -144,7 +144,7 @@ def test_a_wrong_readout_is_never_written(tmp_path: Path, monkeypatch: pytest.Mo
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(self.node(x))
 
-    monkeypatch.setattr(trace_module, "_own", spoilt)
+    monkeypatch.setattr(trace_module, "own", spoilt)
     with pytest.raises(TraceError, match="output"):
         export(Readout(), torch.rand(3, 4), tmp_path / "model.pt", steps=5)
 

@@ -11,7 +11,7 @@ from snnc.ir import Graph, Input, Linear, Output
 from snnc.ir.files import from_tree, npz_bytes, read_graph, to_bytes, to_tree
 from tests.ir import nets
 
-NETS = ["everything", "temporal", "integers"]
+NETS = ["everything", "temporal", "integers", "connections", "host", "wired_integers"]
 
 
 def made(name: str) -> Graph:
@@ -113,6 +113,90 @@ def test_an_array_for_a_plain_field_is_no_way_around_its_type() -> None:
         from_tree(tree, {**arrays, "in/put/shape": np.asarray([2, 8, 9])}, "here")
 
 
+@pytest.mark.parametrize(
+    ("net", "key", "value", "cause"),
+    [
+        ("connections", "pick/index", np.asarray([0.0, 1.0]), "index has dtype float64"),
+        ("connections", "pick/index", np.asarray([0, 1], np.uint64), "index has dtype uint64"),
+        ("connections", "pick/index", np.asarray([0, 2**62]), "outside its 210 inputs"),
+        ("connections", "pick/index", np.asarray([-2, 1]), "index runs from -2 to 1"),
+        ("connections", "pick/index", np.asarray([], np.int64), "index is empty"),
+        ("connections", "pick/index", np.asarray(3), "doesn't fit"),
+        ("connections", "rare/indices", np.zeros(437), "indices has dtype float64"),
+        ("connections", "rare/indices", np.zeros(437, np.uint8), "indices has dtype uint8"),
+        ("connections", "rare/indices", np.full(437, 2**62), "outside its 210 inputs"),
+        ("connections", "rare/indices", np.full(437, -1), "outside its 210 inputs"),
+        ("connections", "rare/indices", np.zeros(436, np.int64), "\\(436,\\) indices"),
+        ("connections", "rare/indices", np.zeros((1, 437), np.int64), "\\(1, 437\\) indices"),
+        ("connections", "rare/weight", np.ones((437, 1)), "weights of shape \\(437, 1\\)"),
+        ("connections", "rare/weight", np.ones(0), "weight is empty"),
+        ("connections", "rare/indptr", np.linspace(0, 437, 7), "of float64 for 6 rows"),
+        ("connections", "rare/indptr", np.asarray([0, 437]), "\\(2,\\) values"),
+        ("connections", "rare/indptr", np.asarray(0), "\\(\\) values"),
+        ("connections", "rare/indptr", np.asarray([0, 9, 8, 9, 9, 9, 437]), "never falls"),
+        ("connections", "rare/indptr", np.asarray([1, 9, 9, 9, 9, 9, 437]), "starts at 0"),
+        ("connections", "rare/indptr", np.asarray([0, 9, 9, 9, 9, 9, 436]), "ends at"),
+        (
+            "connections", "rare/indptr",
+            np.asarray([0, 2**62, -(2**63), -(2**62), 0, 1, 437]), "never falls",
+        ),
+        ("connections", "rare/bias", np.ones(7), "bias has shape \\(7,\\)"),
+        ("connections", "stem/bias", np.ones((3, 6, 5)), "bias has shape \\(3, 6, 5\\)"),
+        ("connections", "factors/weight", np.ones((7, 6, 5)), "Scale of shape"),
+        ("connections", "turned/weight", np.ones((3, 2)), "weight has shape"),
+        ("host", "up/weight", np.ones((4, 2, 2, 3)), "takes 4 channels"),
+    ],
+)  # fmt: skip
+def test_wrong_connections_are_refused(net: str, key: str, value: Any, cause: str) -> None:
+    tree, arrays = to_tree(made(net))
+    assert key in arrays
+    with pytest.raises(GraphError, match=cause):
+        from_tree(tree, {**arrays, key: value}, "here")
+
+
+@pytest.mark.parametrize(
+    ("net", "node", "field", "value", "cause"),
+    [
+        ("connections", "tail", "extent", 2**40, "more than 268,435,456 values"),
+        ("connections", "tail", "extent", 10**4000, "64 bits"),
+        ("connections", "tail", "extent", 6.0, "not a int"),
+        ("connections", "tail", "start", -1, "doesn't fit"),
+        ("connections", "rare", "out_shape", [-2, -3], "extents are at least 1"),
+        ("connections", "rare", "out_shape", [2**31, 2**31], "for 4611686018427387904 rows"),
+        ("connections", "rare", "in_shape", [210], "its input has shape"),
+        ("connections", "rare", "in_shape", 210, "not a list"),
+        ("connections", "turned", "dilation", [1, 2**40], "more than 268,435,456"),
+        ("host", "up", "stride", [2**40, 1], "more than 268,435,456"),
+        ("host", "up", "padding", [9, 0], "use less padding"),
+        ("host", "up", "output_padding", [1], "output_padding"),
+        ("host", "up", "output_padding", [0, -1], "output_padding"),
+        ("host", "product", "inner", 0, "extents are at least 1"),
+        ("host", "product", "rows", 4, "one behind the other"),
+        ("host", "relu", "function", "system", "none of"),
+        ("host", "leaky", "low", float("nan"), "low = nan"),
+        ("host", "norm", "rows", 3, "don't divide into 3 rows"),
+        ("host", "norm", "kind", "batch", "none of"),
+        ("host", "max", "padding", [2, 2], "more than half"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(
+    net: str, node: str, field: str, value: Any, cause: str
+) -> None:
+    tree, arrays = to_tree(made(net))
+    assert field in tree["nodes"][node]
+    tree["nodes"][node][field] = value
+    with pytest.raises((GraphError, ModelFileError), match=cause):
+        from_tree(tree, arrays, "here")
+
+
+def test_an_index_map_is_no_list() -> None:
+    tree, arrays = to_tree(made("connections"))
+    tree["nodes"]["pick"]["index"] = [0, 1]
+    del arrays["pick/index"]
+    with pytest.raises(ModelFileError, match="pick/index"):
+        from_tree(tree, arrays, "here")
+
+
 def test_nan_is_refused() -> None:
     tree, arrays = to_tree(made("everything"))
     arrays["fc/weight"] = arrays["fc/weight"] * np.nan
@@ -153,8 +237,9 @@ def test_bad_files(tmp_path: Path) -> None:
             read_graph(path)
 
 
-def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path) -> None:
-    data = bytearray(to_bytes(made("temporal")))
+@pytest.mark.parametrize("net", ["temporal", "wired_integers"])
+def test_any_flipped_byte_is_refused_or_harmless(net: str, tmp_path: Path) -> None:
+    data = bytearray(to_bytes(made(net)))
     path = tmp_path / "graph.npz"
     rng = np.random.default_rng(0)
     refused = 0

@@ -7,20 +7,29 @@ import pytest
 from snnc.errors import GraphError
 from snnc.ir import (
     Conv,
+    ConvTranspose,
     Delay,
     Flatten,
+    Gather,
     Graph,
     Input,
     IntNeuron,
     Kind,
     Linear,
+    MatMul,
+    MaxPool,
+    Multiply,
     Neuron,
     Node,
+    Normalise,
     Output,
+    Place,
     Pool,
     Rate,
     Scale,
     Signal,
+    Sparse,
+    Sum,
 )
 from tests.ir import nets
 from tests.ir.nets import chain, normal, number, whole
@@ -67,7 +76,78 @@ def loop(*inner: str) -> Graph:
         (of_shape((1, 4), Conv(normal(4, 1, 3))), "node", "stride = \\(1, 1\\)"),
         (of_shape((1, 4, 4), Pool((2, 2), (2,), (0, 0))), "node", "stride"),
         (of_shape((4, 4), Pool((2, 2), (2, 2), (0, 0))), "node", "over 2 axes"),
-        (of_shape((4,), Scale(normal(3))), "node", "3 channels"),
+        (of_shape((4,), Scale(normal(3))), "node", "Scale of shape \\(3,\\)"),
+        (of_shape((4, 2), Scale(normal(4), normal(2))), "node", "bias has shape \\(2,\\)"),
+        (of_shape((4, 2), Scale(normal(2, 4))), "node", "Scale of shape \\(2, 4\\)"),
+        (of_shape((1, 4, 4), Conv(normal(4, 1, 3, 3), normal(4, 4, 4))), "node", "bias has"),
+        (of_shape((2, 4, 4), ConvTranspose(normal(4, 1, 3, 3))), "node", "ConvTranspose takes 1"),
+        (of_shape((1, 4), ConvTranspose(normal(4, 1, 3, 3))), "node", "its input has shape"),
+        (of_shape((2, 4, 4), ConvTranspose(normal(3, 1, 3, 3), groups=2)), "node", "divide"),
+        (of_shape((1, 4, 4), ConvTranspose(normal(3, 1, 3, 3), groups=0)), "node", "groups = 0"),
+        (of_shape((1, 4, 4), ConvTranspose(normal(3, 1, 3))), "node", "stride = \\(1, 1\\)"),
+        (of_shape((3, 4), ConvTranspose(normal(3, 1))), "node", "weight has shape"),
+        (
+            of_shape((1, 4, 4), ConvTranspose(normal(3, 1, 3, 3), output_padding=(0,))),
+            "node",
+            "output_padding",
+        ),
+        (
+            of_shape((1, 1, 1), ConvTranspose(normal(3, 1, 2, 2), padding=(1, 1))),
+            "node",
+            "its output has extents \\(0, 0\\)",
+        ),
+        (
+            of_shape((1, 4, 4), ConvTranspose(normal(3, 1, 3, 3), normal(3, 4, 4))),
+            "node",
+            "the output has shape \\(3, 6, 6\\)",
+        ),
+        (of_shape((4, 2), nets.sparse((8,), (3,))), "node", "Sparse takes \\(8,\\)"),
+        (
+            of_shape((8,), replace(nets.sparse((8,), (3,)), bias=normal(1))),
+            "node",
+            "bias has shape",
+        ),
+        (of_shape((8,), replace(nets.sparse((8,), (3,)), out_shape=(4,))), "node", "for 4 rows"),
+        (
+            of_shape((8,), replace(nets.sparse((8,), (3,)), out_shape=(-1, -3))),
+            "node",
+            "out_shape",
+        ),
+        (
+            of_shape((2,), Sparse(normal(2), whole([0, 2]), whole([0, 1, 2]), (2,), (2,))),
+            "node",
+            "indices runs from 0 to 2, outside its 2 inputs",
+        ),
+        (
+            of_shape((2,), Sparse(normal(2), whole([0]), whole([0, 1, 2]), (2,), (2,))),
+            "node",
+            "\\(1,\\) indices for weights",
+        ),
+        (
+            of_shape((2,), Sparse(normal(2), whole([0, 1]), whole([0, 2, 1]), (2,), (2,))),
+            "node",
+            "indptr runs from 0 to 1",
+        ),
+        (of_shape((9,), MatMul(1, 2, 2, 3)), "node", "MatMul takes 4 and 6 values"),
+        (of_shape((2, 5), MatMul(1, 2, 2, 3)), "node", "its input has shape \\(2, 5\\)"),
+        (of_shape((4,), MatMul(1, 2, 2, 0)), "node", "2×2 by 2×0"),
+        (of_shape((4, 2), Place(3, 6)), "node", "placed at channel 3"),
+        (of_shape((4, 2), Place(-1, 6)), "node", "placed at channel -1"),
+        (of_shape((), Place(0, 6)), "node", "an input of shape \\(\\)"),
+        (of_shape((4, 2), Gather(whole([0, 8]))), "node", "from 0 to 8, outside its 8 inputs"),
+        (of_shape((4, 2), Gather(whole([0, -2]))), "node", "from -2 to 0"),
+        (of_shape((4, 2), Gather(np.asarray([0.0]))), "node", "dtype float64"),
+        (
+            of_shape((4, 4), MaxPool((2, 2), (1, 1), (0, 0), (1, 1))),
+            "node",
+            "MaxPool over 2 axes",
+        ),
+        (of_shape((4, 4), MaxPool((2,), (1,), (2,), (1,))), "node", "more than half"),
+        (of_shape((4, 4), MaxPool((2,), (1,), (0,), (0,))), "node", "dilation"),
+        (of_shape((4, 4), Normalise(3, "layer")), "node", "don't divide into 3 rows"),
+        (of_shape((4, 4), Normalise(0, "layer")), "node", "don't divide into 0 rows"),
+        (of_shape((3, 4), Multiply()), "node", "no two operands"),
+        (chain({"in": Input((2**20, 2**20)), "out": Output()}), "in", "more than 268,435,456"),
         (of_shape((4, 4), Flatten(1, 0)), "node", "Flatten"),
         (of_shape((4, 4), Flatten(0, 2)), "node", "Flatten"),
         (of_shape((4, 4), Delay(0)), "node", "0 steps"),
@@ -165,3 +245,29 @@ def test_without_joins_sources_and_targets() -> None:
     graph = chain({"in": Input((3,)), "d": Delay(1), "lif": LIF, "out": Output()}).without("d")
     assert graph.edges == (("in", "lif"), ("lif", "out"))
     assert "d" not in graph.nodes
+
+
+def test_kinds_of_connections() -> None:
+    spike, analog = Signal(Kind.SPIKE, (8,)), Signal(Kind.ANALOG, (8,))
+    few, product = nets.sparse((8,), (2, 3)), MatMul(1, 2, 2, 2)
+    assert few.infer("few", spike) == Signal(Kind.ANALOG, (2, 3))
+    assert replace(few, weight=whole(few.weight)).infer("few", spike).kind is Kind.GRADED
+    assert product.infer("product", spike) == Signal(Kind.GRADED, (1, 2, 2))
+    assert product.infer("product", analog).kind is Kind.ANALOG
+    for node in (Sum(), Place(0, 8), Gather(np.arange(8))):
+        assert node.infer("node", spike) == spike
+    assert ConvTranspose(whole([[[1, 1]]]), None, (2,), (0,), (0,), (1,)).infer(
+        "up", Signal(Kind.SPIKE, (1, 8))
+    ) == Signal(Kind.GRADED, (1, 16))
+
+
+def test_joined_puts_edges_in_place_of_sums() -> None:
+    nodes = {"in": Input((3,)), "lif": LIF, "d": Delay(1), "sum": Sum(), "out": Output()}
+    edges = (("in", "lif"), ("lif", "d"), ("lif", "sum"), ("d", "sum"), ("sum", "out"))
+    graph = Graph(nodes, edges).check()
+    joined = graph.joined(["sum"]).check()
+    assert joined.edges == (("in", "lif"), ("lif", "d"), ("lif", "out"), ("d", "out"))
+    twice = graph.with_(edges=(*edges, ("lif", "out")))
+    assert twice.joined(["sum"]).edges == twice.edges
+    kept = twice.with_nodes({"sum": Delay(1)}).joined(["sum"])
+    assert isinstance(kept.nodes["sum"], Sum)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,9 @@ from snnc.compiler import PIPELINE
 from snnc.errors import GraphError
 from snnc.ir import Conv, Graph, Input, Kind, Linear, Neuron, Node, Output
 from snnc.passes.base import run_passes
+from snnc.passes.bias_synapse import BiasSynapse
 from snnc.passes.distribute import Distribute
+from snnc.passes.fold_gain import FoldGain
 from snnc.passes.merge_hops import MergeHops
 from snnc.passes.readout import AddReadouts
 from snnc.passes.shift_origin import ShiftOrigin
@@ -69,7 +72,7 @@ def test_distribute_copies_weights_and_keeps_the_sum() -> None:
     graph = branched(rng)
     split = run_passes(graph, (Distribute(), MergeHops()))
     convs = [n for n in split.nodes.values() if isinstance(n, Conv)]
-    assert len(convs) == 4
+    assert len(convs) == 2, "one for each target; the spikes of both inputs share it"
     assert sum(conv.bias is not None for conv in convs) == 2
     x = {key: (rng.random((2, 20, 2, 5, 5)) < 0.3).astype(float) for key in "ab"}
     for name, spikes in run_float(graph, x).outputs.items():
@@ -130,3 +133,71 @@ def test_the_pipeline_keeps_every_spike_of_woven_graphs(seed: int) -> None:
         near = np.abs(membrane - 1) < 1e-9
         if not near.any():
             np.testing.assert_allclose(after.records[key], membrane, atol=1e-8)
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_fold_gain_keeps_every_spike(reset: str) -> None:
+    rng = np.random.default_rng(6)
+    node = Neuron(
+        scalar(0.8), rng.uniform(0.5, 1.5, (2, 3, 3)), g=rng.uniform(0.3, 2, (2, 3, 3)),
+        b=scalar(0.1), v_init=scalar(0.2), v_reset=scalar(-0.1 if reset == "hard" else 0.0),
+        reset=reset,  # type: ignore[arg-type]
+    )  # fmt: skip
+    conv = Conv(rng.normal(size=(2, 2, 3, 3)), rng.normal(size=2), padding=(1, 1))
+    graph = Graph.chain({"in": Input((2, 3, 3)), "conv": conv, "n": node, "out": Output()})
+    folded = FoldGain().run(graph).check()
+    result = folded.nodes["n"]
+    assert isinstance(result, Neuron)
+    assert result.g.ndim == 0
+    x = {"in": rng.normal(size=(3, 20, 2, 3, 3))}
+    np.testing.assert_array_equal(run_float(folded, x).outputs["out"],
+                                  run_float(graph, x).outputs["out"])  # fmt: skip
+
+
+def test_fold_gain_leaves_a_membrane_that_is_read() -> None:
+    node = Neuron(scalar(0.8), scalar(1), g=np.random.default_rng(0).uniform(0.3, 2, (2, 3, 3)))
+    graph = Graph.chain({"in": Input((2, 3, 3)), "n": node, "out": Output("v")})
+    assert FoldGain().run(graph).nodes["n"] is node
+
+
+@pytest.mark.parametrize("a_v", [0.0, 0.7])
+@pytest.mark.parametrize("compare", [">", ">="])
+def test_shift_origin_lifts_the_negative_threshold_of_a_gate(a_v: float, compare: str) -> None:
+    """(1 − a)·(1 − b) of spikes is a neuron with θ = −0.5."""
+    rng = np.random.default_rng(7)
+    gate = Neuron(
+        scalar(a_v), scalar(-0.5), v_init=scalar(0.25), reset="none",
+        compare=compare,  # type: ignore[arg-type]
+    )  # fmt: skip
+    nodes = {"in": Input((4,)), "fc": Linear(-np.ones((3, 4))), "n": gate, "out": Output()}
+    graph = Graph.chain(nodes)
+    lifted = ShiftOrigin().run(graph).check()
+    node = lifted.nodes["n"]
+    assert isinstance(node, Neuron)
+    assert float(node.theta) == 1.0
+    x = {"in": (rng.random((2, 20, 4)) < 0.4).astype(float)}
+    np.testing.assert_array_equal(run_float(lifted, x).outputs["out"],
+                                  run_float(graph, x).outputs["out"])  # fmt: skip
+
+
+def test_bias_synapse_keeps_every_membrane() -> None:
+    rng = np.random.default_rng(8)
+    conv = Conv(rng.normal(size=(2, 2, 3, 3)), rng.normal(size=(2, 4, 4)), padding=(1, 1))
+    node = Neuron(scalar(0.8), scalar(1), a_u=scalar(0.6), reset="soft")
+    nodes = {"in": Input((2, 4, 4), Kind.SPIKE), "conv": conv, "n": node, "out": Output()}
+    graph = Graph.chain(nodes)
+    result = BiasSynapse().run(graph).check()
+    assert all(getattr(n, "bias", None) is None for n in result.nodes.values())
+    x = {"in": (rng.random((3, 20, 2, 4, 4)) < 0.4).astype(float)}
+    before, after = (run_float(g, x, {"n": ("h",)}) for g in (graph, result))
+    np.testing.assert_allclose(after.records["n", "h"], before.records["n", "h"], atol=1e-12)
+    np.testing.assert_array_equal(after.outputs["out"], before.outputs["out"])
+
+
+def test_bias_synapse_leaves_a_neuron_without_synaptic_current() -> None:
+    nodes = {
+        "in": Input((4,)), "fc": Linear(np.ones((3, 4)), np.ones(3)),
+        "n": Neuron(scalar(0.8), scalar(1)), "out": Output(),
+    }  # fmt: skip
+    graph = Graph.chain(nodes)
+    assert BiasSynapse().run(graph) is graph

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 from numpy.typing import NDArray
 
+from snnc.errors import RefusedError
 from snnc.ir import Graph, Input, IntNeuron, Kind, Node, Output
-from snnc.passes.limits import read_limits
+from snnc.passes.limits import Limits, read_limits
 from snnc.reference import Trace
 from snnc.targets import loihi
+from snnc.targets.loihi.lower import lower
+from snnc.targets.loihi.program import Program
 
 A = NDArray[Any]
 FOLDER = Path(loihi.__file__).parent
@@ -38,6 +43,31 @@ def chain(shape: tuple[int, ...], *nodes: Node, **options: Any) -> Graph:
     table = {"in": source, **{f"n{i}": n for i, n in enumerate(nodes)}, "out": Output()}
     names = list(table)
     return Graph(table, tuple(pairwise(names)), **options).check()
+
+
+REFUSALS = (
+    "shifts the sum of several inputs right",
+    "steps? on the chip, one per synapse; the graph delays it by",
+    "weights .* don't fit into",
+    "populations hold them, but their sum into .* is shifted right",
+)
+"""What a drawn graph may ask for that no chip does."""
+
+
+def carried(graph: Graph, limits: Limits) -> Program | None:
+    """The program of a drawn graph, None where a chip refuses it by right."""
+    try:
+        return lower(graph, limits)
+    except RefusedError as error:
+        if not any(re.search(cause, error.cause) for cause in REFUSALS):
+            raise
+        return None
+
+
+def lowered(graph: Graph, limits: Limits) -> Program:
+    """The program of a drawn graph; discards the example where a chip refuses it by right."""
+    program = carried(graph, limits)
+    return reject() if program is None else program
 
 
 def everything(graph: Graph) -> dict[str, tuple[str, ...]]:

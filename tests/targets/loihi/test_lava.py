@@ -5,22 +5,56 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from snnc.errors import RefusedError, ToolError
-from snnc.ir import Conv, Flatten, Graph, Input, Kind, Linear, Output, Pool, Rate
+from snnc.ir import (
+    Conv,
+    ConvTranspose,
+    Flatten,
+    Gather,
+    Graph,
+    Input,
+    IntNeuron,
+    Kind,
+    Linear,
+    Node,
+    Output,
+    Place,
+    Pool,
+    Rate,
+    Sparse,
+    Sum,
+)
+from snnc.passes.limits import Limits
 from snnc.reference import run_int
 from snnc.targets.loihi import Loihi, lava_run, run_in_lava
+from snnc.targets.loihi import program as target
+from snnc.targets.loihi.hops import find_hops
 from snnc.targets.loihi.lava_run import Job, run_child, run_lava, run_lava_jobs, time_limit
 from snnc.targets.loihi.lower import lower
 from tests.targets.graphs import Wanted, int_cases
-from tests.targets.loihi.nets import LOIHI2, assert_same, chain, everything, lif, spikes, whole
+from tests.targets.loihi.cases import RESETS, SPIKING, Case, chip_cases, drawn, readable
+from tests.targets.loihi.nets import (
+    LOIHI1,
+    LOIHI2,
+    assert_same,
+    carried,
+    chain,
+    everything,
+    lif,
+    spikes,
+    whole,
+)
+
+Feature = Callable[[Job], bool]
 
 try:
     metadata.version("lava-nc")
@@ -28,47 +62,124 @@ try:
 except metadata.PackageNotFoundError:
     INSTALLED = False
 needs_lava = pytest.mark.skipif(not INSTALLED, reason="Lava is not installed")
-Case = tuple[Graph, dict[str, Any]]
+CARRIED = Wanted(products=False)
+SHALLOW = replace(SPIKING, depth=2)
+LIFS = Wanted(lif_only=True, depth=3, products=False)
 
 
-def drawn(count: int, start: int, want: Wanted = Wanted()) -> list[Case]:  # noqa: B008
-    """So many random cases, always the same ones."""
-    cases: list[Case] = []
-
-    @seed(start)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(int_cases(want))
-    def draw(case: Case) -> None:
-        cases.append(case)
-
-    draw()
-    return cases
+def jobs_of(cases: list[Case], limits: Limits) -> list[Job]:
+    """The cases that the chip carries, with every port that it can read."""
+    jobs: list[Job] = []
+    for graph, inputs in cases:
+        program = carried(graph, limits)
+        if program is not None:
+            jobs.append(Job(program, graph, inputs, readable(graph, program)))
+    return jobs
 
 
-def agree(cases: list[Case]) -> None:
-    """Every state of every neuron, for all cases in one child."""
-    jobs = [Job(lower(graph, LOIHI2), graph, x, everything(graph)) for graph, x in cases]
+def agree(jobs: list[Job]) -> None:
+    """Every state of every neuron, for all jobs in one child."""
     for job, found in zip(jobs, run_lava_jobs(jobs), strict=True):
         assert_same(found, run_int(job.graph, job.inputs, job.record))
 
 
+def covering(
+    cases: Any, limits: Limits, features: Mapping[str, Feature], times: int = 5
+) -> list[Job]:
+    """Few drawn jobs that have every feature so many times; each adds to one that lacks."""
+    missing = dict.fromkeys(features, times)
+    chosen: list[Job] = []
+    for start in range(8):
+        jobs = [job for job in jobs_of(drawn(80, start, cases), limits) if _cost(job) <= 40]
+        has = [[name for name, feature in features.items() if feature(job)] for job in jobs]
+        for index in sorted(range(len(jobs)), key=lambda n: _cost(jobs[n]) / (1 + len(has[n]))):
+            if any(missing[name] > 0 for name in has[index]):
+                chosen.append(jobs[index])
+                missing.update({name: missing[name] - 1 for name in has[index]})
+        if all(count <= 0 for count in missing.values()):
+            return chosen
+    raise AssertionError(f"not drawn often enough: {missing}")
+
+
+def _cost(job: Job) -> int:
+    """Processes that Lava starts for a job, give or take."""
+    runs = len(next(iter(job.inputs.values()))) if job.program.cleared else 1
+    return runs * (len(job.program.populations) + len(job.program.synapses))
+
+
+def with_node(kind: type[Node]) -> Feature:
+    return lambda job: any(isinstance(node, kind) for node in job.graph.nodes.values())
+
+
+def over_layers(job: Job) -> bool:
+    """Whether a spike comes back to a layer before its own."""
+    lag = job.program.lag
+    hops = find_hops(job.graph)
+    return any(hop.delay and lag(hop.source) > lag(hop.target) for hop in hops)
+
+
+def with_reset(reset: str, reset_at: str) -> Feature:
+    return lambda job: any(
+        isinstance(node, IntNeuron) and (node.reset, node.reset_at) == (reset, reset_at)
+        for node in job.graph.nodes.values()
+    )
+
+
+ON_LOIHI2: dict[str, Feature] = {
+    "transposed": with_node(ConvTranspose),
+    "sparse": with_node(Sparse),
+    "placed": with_node(Place),
+    "gathered": with_node(Gather),
+    "summed": with_node(Sum),
+    "loop over layers": over_layers,
+    "delayed convolution": lambda job: any(
+        isinstance(synapse, target.Conv) and synapse.delay for synapse in job.program.synapses
+    ),
+}
+ON_LOIHI1: dict[str, Feature] = {
+    "split": lambda job: bool(job.program.splits),
+    "cleared": lambda job: job.program.cleared,
+    "compartment": lambda job: any(
+        isinstance(item, target.Compartment) for item in job.program.populations.values()
+    ),
+    **{f"{reset}/{at}": with_reset(reset, at) for reset, at in RESETS},
+    "without spikes": lambda job: any(
+        isinstance(item, target.MultiCompartment) and not item.fires
+        for item in job.program.populations.values()
+    ),
+}
+
+
 @pytest.mark.lava
 @needs_lava
-def test_ten_networks_are_equal_in_every_state() -> None:
-    agree(drawn(6, 1) + drawn(4, 2, Wanted(lif_only=True, depth=3)))
+def test_every_operation_is_equal_in_every_state() -> None:
+    agree(covering(int_cases(CARRIED), LOIHI2, ON_LOIHI2))
+
+
+@pytest.mark.lava
+@needs_lava
+def test_lif_networks_are_equal_in_every_state() -> None:
+    agree(jobs_of(drawn(4, 2, int_cases(LIFS)), LOIHI2))
+
+
+@pytest.mark.lava
+@needs_lava
+def test_loihi1_is_equal_in_every_state() -> None:
+    agree(covering(chip_cases(SHALLOW, samples=2), LOIHI1, ON_LOIHI1))
 
 
 @pytest.mark.lava
 @pytest.mark.slow
 @needs_lava
-def test_fifty_networks_are_equal_in_every_state() -> None:
-    agree(drawn(40, 3) + drawn(10, 4, Wanted(lif_only=True)))
+def test_many_networks_are_equal_in_every_state() -> None:
+    agree(jobs_of(drawn(60, 3, int_cases(CARRIED)) + drawn(10, 4, int_cases(LIFS)), LOIHI2))
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@needs_lava
+def test_many_networks_of_loihi1_are_equal_in_every_state() -> None:
+    agree(jobs_of(drawn(60, 6, chip_cases(samples=2)), LOIHI1))
 
 
 @pytest.mark.lava

@@ -14,9 +14,11 @@ from snnc.reference import run_int
 from snnc.targets.loihi import Loihi
 from snnc.targets.loihi import program as target
 from snnc.targets.loihi.compose import fit_weights
-from snnc.targets.loihi.lower import lif_reasons, lower, split_bias
+from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model
-from snnc.targets.loihi.program import from_arrays, to_bytes
+from snnc.targets.loihi.neurons import lif_reasons
+from snnc.targets.loihi.numbers import split_bias
+from snnc.targets.loihi.program_file import from_arrays, to_bytes
 from tests.targets.loihi.nets import (
     LOIHI1,
     LOIHI2,
@@ -52,25 +54,47 @@ def test_lif_takes_the_extremes_of_its_ranges() -> None:
     agrees(graph)
 
 
+CARRIED_ON_LOIHI1: list[tuple[dict[str, Any], str]] = [
+    ({"reset": "soft", "v_sub": whole(640)}, "it resets soft/now, not hard/now"),
+    ({"reset_at": "after"}, "it resets hard/after, not hard/now"),
+    ({"reset": "none"}, "it resets none/now, not hard/now"),
+    ({"reset": "none", "fires": False}, "it never fires"),
+    ({"theta": whole([64, 128])}, "its threshold differs between neurons"),
+    ({"du": whole([1, 2])}, "its current decay differs between neurons"),
+    ({"dv": whole([1, 2])}, "its membrane decay differs between neurons"),
+    ({"dv": whole(4096)}, "its membrane decay 4096 is outside 0…4095"),
+    ({"v_init": whole(1)}, "its membrane does not start at 0"),
+    ({"bias_v": whole([1, 1 << 15])}, "its bias is no 13-bit mantissa"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), CARRIED_ON_LOIHI1)
+def test_what_lif_can_not_say_is_a_program_on_loihi2_and_compartments_on_loihi1(
+    changes: dict[str, Any], reason: str
+) -> None:
+    graph = chain((2,), Linear(TWO), lif(**changes), steps=3)
+    node = graph.nodes["n1"]
+    assert isinstance(node, IntNeuron)
+    assert any(found.startswith(reason) for found in lif_reasons(node, LOIHI2))
+    assert isinstance(lower(graph, LOIHI2).populations["n1"], target.Canonical)
+    program = lower(graph, LOIHI1)
+    assert any(note.startswith(("n1: runs on", "n1: split into")) for note in program.notes)
+    inputs = spikes(graph, 3)
+    record = {"n1": tuple(program.ports("n1"))}
+    assert_same(run_model(program, graph, inputs, record), run_int(graph, inputs, record))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"reset": "soft"}, "it resets soft/now, not hard/now"),
-        ({"reset_at": "after"}, "it resets hard/after, not hard/now"),
-        ({"reset": "none"}, "it resets none/now, not hard/now"),
-        ({"reset": "none", "fires": False}, "it never fires"),
+        ({"reset": "soft", "reset_at": "guarded"}, "it resets soft/guarded"),
         ({"order": "vu"}, "it updates v before u"),
-        ({"theta": whole([64, 128])}, "its threshold differs between neurons"),
         ({"theta": whole(65)}, "its threshold 65 is no multiple of 64 in 0…8388544"),
         ({"theta": whole(131072 << 6)}, "its threshold 8388608 is no multiple"),
         ({"theta": whole(-64)}, "its threshold -64 is no multiple"),
-        ({"du": whole([1, 2])}, "its current decay differs between neurons"),
-        ({"dv": whole([1, 2])}, "its membrane decay differs between neurons"),
-        ({"dv": whole(4096)}, "its membrane decay 4096 is outside 0…4095"),
         ({"bias_u": whole(1)}, "it has a current bias"),
-        ({"v_init": whole(1)}, "its membrane does not start at 0"),
+        ({"v_init": whole(1 << 23)}, "its membrane "),
         ({"bias_v": whole([4096 << 7, 0])}, "its bias is no 13-bit mantissa times 2^0…2^7"),
-        ({"bias_v": whole([1, 1 << 15])}, "its bias is no 13-bit mantissa"),
         ({"shift": 5}, "it shifts sums by 5, not 6"),
         ({"state_bits": 20}, "its states have 20 bits"),
     ],
@@ -85,7 +109,7 @@ def test_what_lif_can_not_say_is_a_program_on_loihi2_and_refused_on_loihi1(
     program = lower(graph, LOIHI2)
     assert isinstance(program.populations["n1"], target.Canonical)
     assert any(note.startswith("n1: runs as snnc's neuron program") for note in program.notes)
-    with pytest.raises(RefusedError, match="n1: the built-in neuron of loihi1") as found:
+    with pytest.raises(RefusedError, match="n1: the compartments of loihi1") as found:
         lower(graph, LOIHI1)
     assert reason in found.value.cause
     assert "loihi2" in found.value.fix
@@ -267,12 +291,12 @@ def test_an_average_pool_is_refused() -> None:
 
 
 def test_a_shift_right_between_weights_is_refused() -> None:
-    graph = chain((2,), Linear(TWO, exp=-1), Linear(TWO), lif(), steps=2)
+    graph = chain((2,), Linear(TWO, exp=-2), Linear(TWO), lif(), steps=2)
     refused(graph, "n0", "shifted right and then goes through n1")
 
 
 def test_a_shift_right_of_a_sum_of_populations_is_refused() -> None:
-    graph = fork(w2=Linear(TWO, exp=-1))
+    graph = fork(w2=Linear(TWO, exp=-2))
     edges = tuple(e for e in graph.edges if e[0] != "skip" and e[1] != "skip")
     nodes = {name: node for name, node in graph.nodes.items() if name != "skip"}
     refused(Graph(nodes, (*edges, ("in", "w2")), steps=3).check(), "w2", "sum of several inputs")
@@ -294,10 +318,16 @@ def test_graded_messages_are_refused_on_loihi1_and_when_too_wide() -> None:
     refused(graph, "n1", "sends integers of 32 bits")
 
 
-def test_delays_that_need_a_program_are_refused_on_loihi1() -> None:
+def test_delays_take_gates_on_loihi2_and_a_cleared_chip_on_loihi1() -> None:
     graph = chain((2,), Linear(TWO), lif(), Delay(2), Linear(TWO), lif(), steps=4)
-    refused(graph, "n1", "feeds a delay", LOIHI1)
     agrees(graph)
+    assert not lower(graph, LOIHI2).cleared
+    program = lower(graph, LOIHI1)
+    assert program.cleared
+    assert {synapse.gate for synapse in program.synapses} == {0}
+    assert any("n1 feeds delays" in note for note in program.notes)
+    inputs, record = spikes(graph, 3), everything(graph)
+    assert_same(run_model(program, graph, inputs, record), run_int(graph, inputs, record))
 
 
 def test_long_delays_are_refused() -> None:
@@ -305,7 +335,7 @@ def test_long_delays_are_refused() -> None:
 
 
 def test_too_many_synapses_to_write_out_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnc.targets.loihi.compose.MATRIX_MAX", 100)
+    monkeypatch.setattr("snnc.targets.loihi.matrices.MATRIX_MAX", 100)
     graph = chain((2, 6, 5), conv(3, 2, (3, 2), exp=-2), lif(), steps=4)
     refused(graph, "n0", "has to be written out as 576 synapses")
     pooled = chain((2, 8, 8), Pool((2, 2), (2, 2), (0, 0), "sum"), Flatten(),

@@ -27,32 +27,14 @@ from snnc.ir import (
     Pool,
     Rate,
 )
-from snnc.reference import run_int
 from snnc.targets.sim import engine, plan, steps, synapse
 from snnc.targets.sim.engine import run
 from tests.targets.graphs import Wanted, int_cases
+from tests.targets.sim.helpers import assert_equal, everything
 
 A = NDArray[Any]
 M = 1 << 23
 Case = tuple[Graph, dict[str, A]]
-
-
-def everything(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """All ports of all nodes."""
-    neurons = set(graph.neurons)
-    return {name: ("s", "u", "v") if name in neurons else ("s",) for name in graph.nodes}
-
-
-def assert_equal(graph: Graph, inputs: dict[str, A], record: Any = None) -> Any:
-    want, got = run_int(graph, inputs, record), run(graph, inputs, record)
-    assert got.events == want.events
-    for kind in ("records", "outputs"):
-        mine, reference = getattr(got, kind), getattr(want, kind)
-        assert mine.keys() == reference.keys()
-        for key in reference:
-            assert mine[key].dtype == reference[key].dtype, key
-            np.testing.assert_array_equal(mine[key], reference[key], str(key))
-    return want
 
 
 def chain(steps: int | None, *nodes: Node) -> Graph:
@@ -81,14 +63,14 @@ def weights(shape: tuple[int, ...], limit: int = 100, seed: int = 1) -> A:
 # ---- random graphs
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(int_cases())
 def test_random_graphs_are_equal_in_every_port(case: Case) -> None:
     graph, inputs = case
     assert_equal(graph, inputs, everything(graph))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(int_cases(samples=7))
 def test_random_graphs_are_equal_in_small_tiles_on_two_threads(case: Case) -> None:
     small = mock.patch.multiple(
@@ -107,6 +89,8 @@ def test_random_graphs_are_equal_in_small_tiles_on_two_threads(case: Case) -> No
 @given(int_cases())
 def test_two_thousand_random_graphs_are_equal(case: Case) -> None:
     assert_equal(*case, everything(case[0]))
+    # Without records more outputs share memory, and concatenations are not laid out.
+    assert_equal(*case)
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import OptionError, RefusedError
-from snnc.ir import Graph, Input, IntNeuron, Kind, Linear, Neuron, Output
+from snnc.ir import Graph, Input, IntNeuron, Kind, Linear, Neuron, Normalise, Output
 from snnc.targets.registry import target
 from snnc.targets.sim import Sim
 from snnc.targets.sim.blas import _openblas, single_threaded
@@ -45,6 +45,12 @@ def test_real_neurons_are_refused() -> None:
     real = graph().with_nodes({"lif": Neuron(np.asarray(0.5), np.asarray(1.0))})
     with pytest.raises(RefusedError, match="lif"):
         Sim().emit(real, Sim().limits("loihi2"))
+
+
+def test_what_only_the_host_computes_is_refused() -> None:
+    host = graph().with_nodes({"fc": Normalise(1, "softmax")})
+    with pytest.raises(RefusedError, match="fc"):
+        Sim().emit(host, Sim().limits("loihi2"))
 
 
 def test_doctor_says_how_many_threads() -> None:
