@@ -1,7 +1,6 @@
 """Writes the table in `docs/operations.md` by compiling and running every operation.
 
-    python scripts/operation_table.py           # rewrites the page
-    python scripts/operation_table.py --check   # exit 1 if the page is not what the code does
+    python scripts/operation_table.py
 
 The networks are those of `tests/operations.py`, with numbers that every chip holds exactly, so
 that a spike which differs is due to the operation and not to rounded weights.
@@ -79,17 +78,12 @@ def table() -> str:
     return "\n".join([*lines, "", "### What is refused, and what to do", "", *notes, ""])
 
 
-def main() -> int:
-    """Command line."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
+def page() -> str:
+    """The page with a fresh table."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    new = f"{before}{BEGIN}\n{table()}\n{END}{after}"
-    if "--check" in sys.argv:
-        return int(new != page)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -119,3 +119,10 @@ def test_lava_agrees(group: str, chip: str) -> None:
         defined = run_int(job.graph, job.inputs, job.record)
         for key, value in defined.records.items():
             np.testing.assert_array_equal(trace.records[key], value, err_msg=str(key))
+
+
+@pytest.mark.slow
+def test_the_table_in_the_documentation_is_what_the_code_does() -> None:
+    from scripts.operation_table import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page()

@@ -94,7 +94,9 @@ def _neuron_input(tracer: Tracer, adapter: NeuronAdapter, x: object) -> tuple[Si
     value = call.value(x)
     if value.time == "total" or value.port != "s":
         raise tracer.fail(
-            what, "it is fed by a membrane or by a sum over the steps", "feed it spikes"
+            what,
+            "it is fed by a membrane or by a sum over the steps",
+            "feed it spikes; add a value of the step before behind that of this step: now + before",
         )
     wanted: Axes = ("T", "B") if adapter.multi_step else ("B",)
     if value.axes[: len(wanted)] != wanted or "T" in value.axes[len(wanted) :]:

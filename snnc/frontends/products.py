@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from snnc.frontends.arrange import arranged, numbered, own_shape, settled
 from snnc.frontends.branches import common_steps
+from snnc.frontends.constants import multiplied
 from snnc.frontends.layers import linear_last
 from snnc.frontends.values import Axes, Value, feature_axes
-from snnc.ir import MatMul, Place
+from snnc.ir import MatMul, Place, Scale
 
 if TYPE_CHECKING:
     from snnc.frontends.call import Call
@@ -32,8 +34,8 @@ def matmul(call: Call, left: Any, right: Any) -> Value:
         return _times_constant(call, left, right)
     if not call.is_tracked(left):
         return _constant_times(call, left, right)
-    a, b = _matrices(call, left, right)
-    return product(call, a, b)
+    a, b, factor = _matrices(call, left, right)
+    return multiplied(call, product(call, a, b), factor, "scale")
 
 
 def _times_constant(call: Call, x: Tensor, constant: Tensor) -> Value:
@@ -63,9 +65,27 @@ def _turned(call: Call, value: Value) -> Value:
     return arranged(call, value, index, value.axes, "turned")
 
 
-def _matrices(call: Call, left: Tensor, right: Tensor) -> tuple[Value, Value]:
-    """Both operands as (…, heads…, rows, columns) over the same steps and heads."""
+def _operands(call: Call, left: Tensor, right: Tensor) -> tuple[list[Value], float]:
+    """The operands over the same steps without their constant factors, and the product of these.
+
+    (c·A)·B = c·(A·B): the factor of spiking attention must not make real values of its spikes.
+    """
     values = common_steps(call, [call.layer_input(x, linear=False) for x in (left, right)])
+    (a, first), (b, second) = (_without_factor(call, value) for value in values)
+    return [a, b], first * second
+
+
+def _without_factor(call: Call, value: Value) -> tuple[Value, float]:
+    node = call.tracer.nodes[value.node]
+    if not isinstance(node, Scale) or node.bias is not None or np.ptp(node.weight) != 0:
+        return value, 1.0
+    (source,) = call.tracer.sources[value.node]
+    return replace(value, node=source), float(node.weight.flat[0])
+
+
+def _matrices(call: Call, left: Tensor, right: Tensor) -> tuple[Value, Value, float]:
+    """Both operands as (…, heads…, rows, columns) over the same steps and heads, and a factor."""
+    values, factor = _operands(call, left, right)
     if any(value.axes[-2:] != ("F", "F") for value in values) or left.dim() != right.dim():
         values = [settled(call, x, v) for x, v in zip((left, right), values, strict=True)]
     a, b = values
@@ -75,7 +95,7 @@ def _matrices(call: Call, left: Tensor, right: Tensor) -> tuple[Value, Value]:
             "give both the axes (batch, …, rows, columns)",
         )
     heads = np.broadcast_shapes(own_shape(call, a)[:-2], own_shape(call, b)[:-2])
-    return _with_heads(call, a, heads), _with_heads(call, b, heads)
+    return _with_heads(call, a, heads), _with_heads(call, b, heads), factor
 
 
 def _with_heads(call: Call, value: Value, heads: tuple[int, ...]) -> Value:
@@ -132,8 +152,7 @@ class _Form:
 
 
 def _einsum_of_two(call: Call, form: _Form, left: Tensor, right: Tensor) -> Value:
-    values = common_steps(call, [call.layer_input(x, linear=False) for x in (left, right)])
-    a, b = values
+    (a, b), factor = _operands(call, left, right)
     axis = {c: a.axes[i] for i, c in enumerate(form.left)}
     axis |= {c: b.axes[i] for i, c in enumerate(form.right) if c not in axis}
     extent = {c: left.shape[i] for i, c in enumerate(form.left)}
@@ -156,7 +175,8 @@ def _einsum_of_two(call: Call, form: _Form, left: Tensor, right: Tensor) -> Valu
     second = _grouped(call, b, form.right, [*heads, *form.inner, *form.columns], labels,
                       (sizes["h"], sizes["i"], sizes["c"]))  # fmt: skip
     order = [*heads, *form.rows, *form.columns]
-    return _as_wanted(call, product(call, first, second), form, order, extent, axis)
+    scaled = multiplied(call, product(call, first, second), factor, "scale")
+    return _as_wanted(call, scaled, form, order, extent, axis)
 
 
 def _grouped(

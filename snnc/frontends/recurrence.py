@@ -140,17 +140,18 @@ def gives_the_same(tracer: Tracer, new: str, old: str, steps: Iterable[int]) -> 
     """
     if new == old:
         return True
-    found = _before(tracer, new) & tracer.links.keys()
-    if not found or (new, old) in tracer.different:
+    links = tracer.links
+    if not _before(tracer, new) & links.keys() or (new, old) in tracer.different:
         return False
     steps = list(steps)
-    undecided = sorted(name for name in found if tracer.links[name].layers is None)
-    for places in _choices([_height(tracer, tracer.links[name].source) for name in undecided]):
+    found = (_before(tracer, new) | _before(tracer, old)) & links.keys()
+    undecided = sorted(name for name in found if links[name].layers is None)
+    for places in _choices([_height(tracer, links[name].source) for name in undecided]):
         tried = dict(zip(undecided, places, strict=True))
         forms = _Forms(tracer, tried)
         if all(forms.of(new, t).equals(forms.of(old, t)) for t in steps):
             for name, layers in tried.items():
-                tracer.links[name] = replace(tracer.links[name], layers=layers)
+                links[name] = replace(links[name], layers=layers)
             return True
     tracer.different.add((new, old))
     return False

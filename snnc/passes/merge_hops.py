@@ -169,7 +169,7 @@ def _without_delays(links: Hop, where: str) -> Hop:
             raise RefusedError(
                 name,
                 "its bias passes a delay, so that it starts late; a core adds it at every step",
-                "put the delay before this layer",
+                "put the delay before this layer, start its state from zeros, or drop the bias",
             )
     return [(name, node) for name, node in links if not isinstance(node, Delay)]
 

@@ -74,6 +74,21 @@ def test_compile_for_sim_and_for_loihi1(folder: Path, tmp_path: Path) -> None:
     assert rate.exit_code == 0
 
 
+def test_compile_with_a_layer_on_the_host(folder: Path, tmp_path: Path) -> None:
+    spikes = cli(
+        "compile", str(folder / "model.pt"), "--chip", "loihi1", "--encoding", "host", "-o",
+        str(tmp_path / "a"),
+    )  # fmt: skip
+    assert spikes.exit_code == 0, spikes.output
+    for word in ("host and cores", "lif1", "spike", "every step", "runs on the host"):
+        assert word in spikes.output
+    assert cli("verify", str(tmp_path / "a"), "--stages", "s1,s2,sim,loihi").exit_code == 0
+    forced = cli(
+        "compile", str(folder / "model.pt"), "--host", "nothing", "-o", str(tmp_path / "b")
+    )
+    failed(forced, 2, "OptionError: --host", "no node 'nothing'")
+
+
 def test_run_writes_outputs_and_records(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "y.npz"
     result = cli(

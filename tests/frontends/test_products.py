@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snnc.errors import TraceError
-from snnc.ir import MatMul
+from snnc.ir import Kind, MatMul
 from tests.frontends.nets import STYLES, applied, kinds
 
 MATRIX = torch.linspace(-1, 1, 12).double().reshape(3, 4)
@@ -25,6 +25,17 @@ TOKENS = ((5, 6),) * 3
 PRODUCTS: dict[str, tuple[Any, ...]] = {
     "q k^T": (lambda q, k: q @ k.transpose(-2, -1), (2, 5, 3), (2, 4, 3)),
     "(q k^T) v": (lambda q, k, v: (q @ k.mT) @ v * 0.125, (2, 5, 3), (2, 4, 3), (2, 4, 6)),
+    "(q k^T c) v": (
+        lambda q, k, v: (q @ k.mT * 0.125) @ (v * 2.0),
+        (2, 5, 3),
+        (2, 4, 3),
+        (2, 4, 6),
+    ),
+    "einsum of a multiple": (
+        lambda q, k: torch.einsum("bhnd,bhmd->bhnm", 0.5 * q, k),
+        (2, 5, 3),
+        (2, 4, 3),
+    ),
     "q (k^T v)": (lambda q, k, v: q @ (k.mT @ v), (5, 3), (4, 3), (4, 6)),
     "heads on an axis": (heads, *TOKENS),
     "with itself": (lambda q: q @ q.mT, (5, 3)),
@@ -73,6 +84,13 @@ def test_a_product_is_a_matmul_of_placed_operands() -> None:
     (node,) = (n for n in model.graph.nodes.values() if isinstance(n, MatMul))
     assert (node.heads, node.rows, node.inner, node.columns) == (2, 5, 3, 4)
     assert kinds(model) == ["Flatten", "Place", "Gather", "Place", "MatMul"]
+
+
+def test_a_factor_between_two_products_is_put_behind_them() -> None:
+    model = applied(*PRODUCTS["(q k^T c) v"], spikes=True)
+    products = [n for n, node in model.graph.nodes.items() if isinstance(node, MatMul)]
+    assert len(products) == 2
+    assert all(model.graph.signals[n].kind is Kind.GRADED for n in products)
 
 
 def test_layers_on_tokens_follow_each_other_without_reordering() -> None:

@@ -23,6 +23,7 @@ from snnc.frontends.trace import run_module, trace
 from snnc.ir import Conv, Delay, Graph, Linear, Neuron, Scale
 from snnc.ir.nir_file import write_nir
 from snnc.reference import run_float
+from snnc.reference.agreement import compare_with_framework
 from tests.frontends.nets import Loop, assert_graph_is_module
 
 T, B, N, H = 12, 3, 5, 8
@@ -109,7 +110,7 @@ def fire(x: Tensor) -> Tensor:
 
 def cell_of(kind: str, **options: Any) -> nn.Module:
     """RLeaky or RSynaptic with lively recurrent weights."""
-    cell = getattr(snn, kind)(beta=0.7, spike_grad=fire, **{**KINDS[kind], **options})
+    cell = getattr(snn, kind)(**{"beta": 0.7, "spike_grad": fire, **KINDS[kind], **options})
     if cell.all_to_all:
         lively(cell.recurrent)
     return cell
@@ -204,6 +205,19 @@ def test_snntorch_stale_spikes_are_not_used() -> None:
     again = run_module(net, x, time_axis=0)
     np.testing.assert_array_equal(first.spikes["hidden"], again.spikes["hidden"])
     assert cell.spk.shape == (B, H)  # left as the call before had left it
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_snntorch_in_float32_with_its_own_surrogate(kind: str, reset: str) -> None:
+    cell = cell_of(
+        kind, linear_features=H, init_hidden=True, reset_mechanism=reset, spike_grad=None
+    )
+    model = trace(Held(first_layer(), cell), torch.randn(T, B, N), time_axis=0)
+    assert isinstance(link(model.graph, "hidden")[0], Delay)
+    assert model.example is not None
+    for agreement in compare_with_framework(model.graph, model.example).values():
+        assert not agreement.beyond
 
 
 def test_one_step_shows_no_link() -> None:
@@ -353,6 +367,14 @@ def currents_too(m: Any, sequence: Any) -> tuple[Tensor, ...]:
     return (*(torch.stack(port) for port in zip(*out, strict=True)), record, total)
 
 
+def now_and_before(m: Any, sequence: Any) -> Tensor:
+    old, out = torch.zeros(B, N).double(), []
+    for x in sequence:
+        out.append(m.a(m.fc(x + old)))
+        old = x
+    return torch.stack(out)
+
+
 def seen_twice(m: Any, sequence: Any) -> tuple[Tensor, ...]:
     spk, out = torch.zeros(B, H).double(), []
     for x in sequence:
@@ -375,6 +397,7 @@ USERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "cat": (joined, (1,)),
     "cat, spikes first": (joined_behind, (1,)),
     "inputs of the step before": (inputs_before, (1,)),
+    "inputs of two steps": (now_and_before, (1,)),
     "currents are returned": (currents_too, (1,)),
     "the layer is used twice": (seen_twice, (1,)),
 }
@@ -385,7 +408,7 @@ USERS: dict[str, tuple[Any, tuple[int, ...]]] = {
 def test_users_links(what: str, static: bool) -> None:
     body, delays = USERS[what]
     if static:
-        if what in ("inputs of the step before", "currents are returned"):
+        if what.startswith(("inputs", "currents")):
             pytest.skip("nothing changes from step to step")
         again = body
 
@@ -407,6 +430,22 @@ def test_the_last_steps_side_by_side_are_a_line_of_delays() -> None:
     graph = traced(Loop(body, **parts()), torch.randn(T, B, N), time_axis=0).graph
     assert graph.nodes["output"].reduce == "last"
     assert [graph.nodes[name].steps for name in kinds(graph, Delay)] == [1]
+
+
+def test_feedback_of_pooled_spikes() -> None:
+    def body(m: Any, sequence: Tensor) -> Tensor:
+        spk, out = torch.zeros(2, 4, 6, 6).double(), []
+        for x in sequence:
+            back = nn.functional.interpolate(nn.functional.max_pool2d(spk, 2), scale_factor=2)
+            spk = m.lif(m.conv(x) + m.rec(back))
+            out.append(spk)
+        return torch.stack(out)
+
+    layers = {"conv": nn.Conv2d(2, 4, 3, padding=1), "rec": nn.Conv2d(4, 4, 3, padding=1)}
+    lively(*layers.values())
+    module = Loop(body, **layers, lif=neuron.LIFNode())
+    graph = traced(module, torch.randn(T, 2, 2, 6, 6), time_axis=0).graph
+    assert graph.sources("max_pool2d.delay") == ["max_pool2d"]
 
 
 def test_names_are_those_of_the_layers() -> None:
@@ -526,6 +565,22 @@ def leaky_current(m: Any, sequence: Tensor) -> Tensor:
     return torch.stack(out)
 
 
+def before_and_now(m: Any, sequence: Tensor) -> Tensor:
+    old, out = torch.zeros(B, N), []
+    for x in sequence:
+        out.append(m.a(m.fc(old + x)))
+        old = x
+    return torch.stack(out)
+
+
+def input_of_zeros(m: Any, sequence: Tensor) -> Tensor:
+    spk, out = torch.zeros(B, H), []
+    for x in sequence:
+        out.append(m.b(m.fc2(spk)))
+        spk = m.a(m.fc(x))
+    return torch.stack(out)
+
+
 def membrane_back(m: Any, sequence: Tensor) -> Tensor:
     fed, out = torch.zeros(B, H), []
     for x in sequence:
@@ -541,6 +596,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a link that appears late": (link_appears_late, "in call 5"),
     "other layers at first": (other_layer_at_first, "at first and from"),
     "a leaky current": (leaky_current, "which no neuron keeps"),
+    "a sum that looks like one over the steps": (before_and_now, "a sum over the steps"),
+    "a neuron that only has a delayed input": (input_of_zeros, "does not depend on the input"),
     "membranes": (membrane_back, "reads the state v"),
 }
 
