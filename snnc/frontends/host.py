@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnc.frontends import constants
+from snnc.frontends import branches, constants
 from snnc.frontends.arrange import arranged, numbered, own_shape
-from snnc.frontends.branches import aligned
 from snnc.frontends.neurons import is_constant
 from snnc.frontends.same_node import same_node
 from snnc.frontends.values import Value, feature_axes
@@ -98,6 +97,31 @@ def stand_in(call: Call, x: Tensor, value: Value | None = None) -> Tensor:
     other = x.detach()
     call.tracer.track(other, value)
     return other
+
+
+def at_last_step(call: Call, tensors: Sequence[Any]) -> list[Any]:
+    """Sums over the steps as their counters where they meet a value of the last of these steps."""
+    values = [call.value(x) if call.is_tracked(x) else None for x in tensors]
+    ends = {v.stop for v in values if v is not None and v.time == "steps" and v.count == 1}
+    return [
+        stand_in(call, x) if v is not None and v.time == "total" and v.stop in ends else x
+        for x, v in zip(tensors, values, strict=True)
+    ]
+
+
+def _meeting(rule: Callable[..., Value]) -> Callable[..., Value]:
+    """A rule of two operands, of which one may be a sum and the other a function of a sum."""
+
+    def met(call: Call, left: Any, right: Any, alpha: float = 1) -> Value:
+        left, right = at_last_step(call, (left, right))
+        return rule(call, left, right, alpha)
+
+    return met
+
+
+def concatenated(call: Call, tensors: Sequence[Any], dim: int = 0) -> Value:
+    """cat, of which a part may be a function of a sum over the steps."""
+    return branches.cat(call, at_last_step(call, tensors), dim)
 
 
 def mapped(
@@ -241,7 +265,7 @@ def rsqrt(call: Call, x: Tensor) -> Value:
 
 def product(call: Call, left: Tensor, right: Tensor) -> Value:
     """left·right of two traced values, as torch broadcasts them."""
-    a, b = aligned(call, [stand_in(call, x) for x in (left, right)], linear=False)
+    a, b = branches.aligned(call, [stand_in(call, x) for x in (left, right)], linear=False)
     if a.node == b.node:
         return call.emit(Map("square"), a)
     shape, axes = own_shape(call, a), a.axes
@@ -258,7 +282,7 @@ def product(call: Call, left: Tensor, right: Tensor) -> Value:
 
 
 def divide(call: Call, x: Any, other: Any, rounding_mode: str | None = None) -> Value:
-    """x / other: by a constant, or x·(1/other)."""
+    """x / other: by a constant, or x·(1/other), which may differ in the last place."""
     if not call.is_tracked(other):
         return constants.divide(call, x, other, rounding_mode)
     if rounding_mode is not None:
@@ -314,6 +338,10 @@ IN_PLACE = frozenset(name for name in _BOTH if name.endswith("_"))
 
 RULES: dict[str, Callable[..., Value | list[Value]]] = {
     **_BOTH,
+    **dict.fromkeys(("add", "add_"), _meeting(branches.add)),
+    **dict.fromkeys(("sub", "subtract", "sub_"), _meeting(branches.subtract)),
+    **dict.fromkeys(("rsub", "__rsub__"), _meeting(branches.reverse_subtract)),
+    **dict.fromkeys(("cat", "concat", "concatenate"), concatenated),
     "special_expit": plain("sigmoid"),
     "__abs__": plain("abs"),
     "__pow__": power,

@@ -171,6 +171,14 @@ def _check_decisions(report: Mapping[str, FrameworkAgreement]) -> None:
             )
 
 
+def _close(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    """Whether values agree up to rounding; NaN and infinity agree with themselves only."""
+    scale = max(float(np.abs(x).max(initial=0, where=np.isfinite(x))) for x in (ours, theirs))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(ours - theirs) <= SLACK * scale
+    return bool((near | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())
+
+
 def _check_output(
     graph: Graph,
     name: str,
@@ -183,8 +191,7 @@ def _check_output(
     spiking = node.port == "s" and source in force
     ours = reduce_steps(force[source], node.reduce) if spiking else run.outputs[name]
     theirs = np.asarray(theirs, np.float64)
-    scale = max(float(np.abs(x).max(initial=0)) for x in (ours, theirs))
-    if ours.shape != theirs.shape or np.any(np.abs(ours - theirs) > SLACK * scale):
+    if ours.shape != theirs.shape or not _close(ours, theirs):
         raise TraceError(
             name,
             f"the traced graph's output of shape {ours.shape} differs from the module's of shape"

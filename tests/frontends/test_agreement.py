@@ -13,7 +13,7 @@ from torch import nn
 from snnc.errors import TraceError
 from snnc.frontends.model import Example, Model
 from snnc.frontends.trace import trace
-from snnc.reference.agreement import CHUNK, check_agreement, compare_with_framework
+from snnc.reference.agreement import CHUNK, _close, check_agreement, compare_with_framework
 
 
 @pytest.fixture
@@ -79,3 +79,21 @@ def test_outputs_are_compared(model: Model) -> None:
     with pytest.raises(TraceError, match="output"):
         check_agreement(model.graph, replace(model.example, outputs=outputs))
     assert np.isin(model.example.outputs["output"], (0, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agree"),
+    [
+        ([np.nan, 1.0], [np.nan, 1.0], True),
+        ([np.inf, 1.0], [np.inf, 1.00001], True),
+        ([np.nan, 1.0], [0.0, 1.0], False),
+        ([0.0, 1.0], [np.nan, 1.0], False),
+        ([np.inf, 1.0], [-np.inf, 1.0], False),
+        ([1e9, 1.0], [np.inf, 1.0], False),
+        ([np.inf, 1.0], [np.inf, 1.1], False),
+    ],
+)
+def test_values_without_a_number_agree_with_themselves_only(
+    ours: list[float], theirs: list[float], agree: bool
+) -> None:
+    assert _close(np.asarray(ours), np.asarray(theirs)) is agree

@@ -283,6 +283,12 @@ TOTALS: dict[str, Any] = {
     "greatest": lambda m, x: spike_train(m, x).mean(0).amax(1, keepdim=True),
     "running scores": in_place_running,
     "divided by something else": lambda m, x: (spike_train(m, x).sum(0) / 3).exp(),
+    "less its maximum": lambda m, x: (z := spike_train(m, x).mean(0)) - z.amax(1, keepdim=True),
+    "added to itself": lambda m, x: (z := spike_train(m, x).mean(0)).exp() + z,
+    "with the last step": lambda m, x: (s := spike_train(m, x)).sum(0).sigmoid() - s[-1],
+    "concatenated with itself": lambda m, x: torch.cat(
+        [z := spike_train(m, x).sum(0), z.sqrt()], 1
+    ),
     "concatenated behind": lambda m, x: torch.cat(
         [spike_train(m, x).mean(0).tanh(), m.fc(x[-1]).relu()], 1
     ),
