@@ -253,6 +253,8 @@ def _check_kernel(name: str, node: Conv | ConvTranspose, x: Signal) -> None:
 def _check_index(name: str, label: str, index: Array, least: int, inputs: int) -> None:
     if index.dtype.kind != "i":
         raise GraphError(name, f"{label} has dtype {index.dtype}", "give signed integers")
+    if not index.size:
+        raise GraphError(name, f"{label} is empty", "give at least one, with a weight of 0")
     low, high = int(index.min()), int(index.max())
     if low < least or high >= inputs:
         raise GraphError(

@@ -103,46 +103,43 @@ def _shifted(x: A, exp: int) -> A:
     return x << exp if exp > 0 else x >> -exp
 
 
-def _convolve(name: str, node: Conv, x: A) -> A:
+def _grouped(node: Conv | ConvTranspose, dtype: Any) -> A:
+    """Weights as (*kernel, group, out, in), the channels counted within the group."""
     out, per_group = node.weight.shape[:2]
-    weight: A = node.weight.astype(x.dtype)
-    share = out // node.groups
-    parts: list[A] = []
-    for group in range(node.groups):
-        channels = x[:, group * per_group : (group + 1) * per_group]
-        rows = weight[group * share : (group + 1) * share]
-        windows = taps(name, channels, node.kernel, node.stride, node.padding, node.dilation)
-        total = sum(
-            np.einsum("oc,nc...->no...", rows[tap(k)], view, optimize=True) for k, view in windows
-        )
-        parts.append(np.asarray(total))
-    return np.concatenate(parts, axis=1)
+    shape = (node.groups, out // node.groups, per_group, *node.kernel)
+    weight: A = node.weight.astype(dtype).reshape(shape)
+    return np.moveaxis(weight, (0, 1, 2), (-3, -2, -1))
+
+
+def _convolve(name: str, node: Conv, x: A) -> A:
+    weight = _grouped(node, x.dtype)
+    total: A = np.zeros((), x.dtype)
+    for k, met in taps(name, x, node.kernel, node.stride, node.padding, node.dilation):
+        extents = met.shape[2:]
+        inputs = met.reshape(len(x), node.groups, weight.shape[-1], -1)
+        total = total + weight[k] @ inputs
+    return total.reshape(len(x), len(node.weight), *extents)
 
 
 def _spread(node: ConvTranspose, x: A) -> A:
     """Adds W[o, c, k]·x[c, p] at s·p + d·k of a frame of which the padding is then cut off."""
-    out, per_group = node.weight.shape[:2]
-    weight: A = node.weight.astype(x.dtype)
-    share = out // node.groups
-    extents = node.extents(x.shape[2:])
+    weight = _grouped(node, x.dtype)
+    extents, small = node.extents(x.shape[2:]), x.shape[2:]
     frame = [
         max(n + 2 * p, s * (m - 1) + d * (k - 1) + 1)
         for n, p, s, m, d, k in zip(
-            extents, node.padding, node.stride, x.shape[2:], node.dilation, node.kernel, strict=True
+            extents, node.padding, node.stride, small, node.dilation, node.kernel, strict=True
         )
     ]
-    total = np.zeros((len(x), out, *frame), x.dtype)
-    for group in range(node.groups):
-        channels = x[:, group * per_group : (group + 1) * per_group]
-        rows = slice(group * share, (group + 1) * share)
-        for k in itertools.product(*map(range, node.kernel)):
-            where = tuple(
-                slice(d * i, d * i + s * (m - 1) + 1, s)
-                for i, d, s, m in zip(k, node.dilation, node.stride, x.shape[2:], strict=True)
-            )
-            total[:, rows, *where] += np.einsum(
-                "oc,nc...->no...", weight[rows][tap(k)], channels, optimize=True
-            )
+    inputs = x.reshape(len(x), node.groups, weight.shape[-1], -1)
+    total = np.zeros((len(x), len(node.weight), *frame), x.dtype)
+    for k in itertools.product(*map(range, node.kernel)):
+        where = tuple(
+            slice(d * i, d * i + s * (m - 1) + 1, s)
+            for i, d, s, m in zip(k, node.dilation, node.stride, small, strict=True)
+        )
+        products = weight[k] @ inputs
+        total[tap(where)] += products.reshape(len(x), len(node.weight), *small)
     inside = tuple(slice(p, p + n) for p, n in zip(node.padding, extents, strict=True))
     return np.ascontiguousarray(total[tap(inside)])
 

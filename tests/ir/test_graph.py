@@ -119,6 +119,11 @@ def loop(*inner: str) -> Graph:
             "indices runs from 0 to 2, outside its 2 inputs",
         ),
         (
+            of_shape((2,), Sparse(normal(0), whole([]), whole([0, 0]), (2,), (1,))),
+            "node",
+            "empty",
+        ),
+        (
             of_shape((2,), Sparse(normal(2), whole([0]), whole([0, 1, 2]), (2,), (2,))),
             "node",
             "\\(1,\\) indices for weights",
