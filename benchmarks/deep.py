@@ -119,7 +119,7 @@ def spiking_vgg11() -> Built:
             layers.append(layer.MaxPool2d(2))
             continue
         layers.append(layer.Conv2d(channels, out, 3, padding=1, bias=False))
-        layers += [layer.BatchNorm2d(out), neuron.LIFNode(tau=2.0, v_threshold=0.4)]
+        layers += [layer.BatchNorm2d(out), neuron.LIFNode(tau=2.0, v_threshold=0.6)]
         channels = out
     net = nn.Sequential(*layers, layer.Flatten(), layer.Linear(512, CLASSES))
     functional.set_step_mode(net, "m")

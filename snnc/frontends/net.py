@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import ModelFileError
+from snnc.frontends.delays import STEPS_MAX, Delays, delays_apart
 from snnc.ir import (
     Conv,
     Delay,
@@ -102,12 +103,18 @@ class _Reader:
 
     def _finished(self, steps: int | None) -> Graph:
         neuron = self.nodes.get(self.last)
+        if isinstance(neuron, Delays):
+            raise ModelFileError(
+                f"{self.where}: layer/{self.last.removeprefix('delay')}",
+                "the neurons of the last layer have different delays",
+                "train the last layer without delays",
+            )
         if isinstance(neuron, Delay):
             neuron = self.nodes[self.edges[-1][0]]
         if not isinstance(neuron, IntNeuron):
             raise ModelFileError(self.where, "its last layer has no neurons", "add a dense layer")
         self._add("output", Output("s"))
-        return Graph(self.nodes, tuple(self.edges), steps=steps).check()
+        return delays_apart(Graph(self.nodes, tuple(self.edges), steps=steps)).check()
 
     def _add(self, name: str, node: Node) -> None:
         if self.last:
@@ -189,8 +196,13 @@ class _Reader:
         self._add(layer.node("flatten"), Flatten())
 
     def _neuron(self, layer: _Layer, axes: int, bias: A) -> None:
-        delay = layer.delay()
         node = layer.neuron(axes, bias)
+        delays = layer.delays()
+        if delays.size > 1:
+            self._add(layer.node("neuron"), node)
+            self._add(layer.node("delay"), self._per_channel(layer, delays))
+            return
+        delay = int(delays[0])
         if delay and not bias.any():
             # Without a bias nothing happens before the first input, so an output that comes
             # later is an input that comes later; on the chip that is a synaptic delay.
@@ -198,6 +210,16 @@ class _Reader:
         self._add(layer.node("neuron"), node)
         if delay and bias.any():
             self._add(layer.node("delay"), Delay(delay))
+
+    def _per_channel(self, layer: _Layer, delays: A) -> Delays:
+        """slayer delays the spikes of a layer channel by channel."""
+        shape = Graph(self.nodes, tuple(self.edges)).signals[self.last].shape
+        if delays.size != shape[0]:
+            raise ModelFileError(
+                layer.where, f"{delays.size} delays for {shape[0]} channels", "give one per channel"
+            )
+        each = delays.reshape(-1, *(1,) * (len(shape) - 1))
+        return Delays(np.broadcast_to(each, shape).copy())
 
 
 def _scaling(weight: int, shape: tuple[int, ...]) -> Node:
@@ -295,18 +317,19 @@ class _Layer:
             )
         return bias.reshape(shape) if bias.size == shape[0] else bias.reshape(())
 
-    def delay(self) -> int:
-        """One delay for all; slayer floors them when it exports."""
+    def delays(self) -> A:
+        """Delays in steps, one value where they are equal; slayer floors them when it exports."""
         if "delay" not in self.group:
-            return 0
-        found = np.unique(np.floor(_numbers(_dataset(self.group, "delay", self.where), self.where)))
-        if found.size != 1 or found[0] < 0:
+            return np.zeros(1, np.int64)
+        found = np.floor(_numbers(_dataset(self.group, "delay", self.where), self.where)).ravel()
+        if found.min() < 0 or found.max() > STEPS_MAX:
             raise ModelFileError(
                 self.where,
-                f"delays of {found.min():g}…{found.max():g} steps in one layer",
-                "train with one delay per layer, or none",
+                f"delays of {found.min():g}…{found.max():g} steps",
+                f"give 0 to {STEPS_MAX}",
             )
-        return int(found[0])
+        whole = found.astype(np.int64)
+        return whole[:1] if bool((whole == whole[0]).all()) else whole
 
     def weight_exp(self) -> int:
         """The exponent that older files give their weights."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError, ModelFileError, OptionError
-from snnc.frontends.nir_delays import Delays, delays_apart, whole_steps
+from snnc.frontends.delays import Delays, delays_apart, whole_steps
 from snnc.ir import (
     Conv,
     Flatten,

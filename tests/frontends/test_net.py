@@ -13,6 +13,8 @@ import pytest
 from snnc.errors import GraphError, ModelFileError
 from snnc.frontends.net import read_net
 from snnc.ir import Conv, Delay, Flatten, Graph, Input, IntNeuron, Kind, Linear, Output
+from snnc.reference import run_int
+from snnc.targets.loihi import Loihi, lower, run_loihi
 
 Tree = dict[str, Any]
 NEURON: Tree = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1,
@@ -153,6 +155,19 @@ def test_one_delay_for_all_stands_where_it_is_the_same(load: Any, bias: Any, ord
     assert (names.index("delay0") < names.index("neuron0")) == (order == "before")
 
 
+def test_delays_per_neuron_reach_the_next_layer_one_by_one(load: Any) -> None:
+    graph = load(dense(delay=[2.7, 0.0]), dense(weight=np.asarray([[2.0, 4.0], [0.0, 6.0]])))
+    rng = np.random.default_rng(0)
+    x = {"input": rng.integers(0, 2, (4, 20, 3))}
+    record = {"neuron0": ("s",), "dense1": ("s",)}
+    trace = run_int(graph, x, record)
+    spikes = trace.records["neuron0", "s"]
+    assert spikes.any(axis=(0, 1)).all()
+    late = np.zeros_like(spikes)
+    late[:, 2:, 0], late[:, :, 1] = spikes[:, :-2, 0], spikes[:, :, 1]
+    np.testing.assert_array_equal(trace.records["dense1", "s"], late @ np.asarray([[2, 0], [4, 6]]))
+
+
 def test_an_input_layer_with_a_neuron_scales_integers(load: Any) -> None:
     layer = {"type": [b"input"], "shape": [2, 6, 5], "weight": [[40.0]], "bias": -6.0,
              "neuron": NEURON | {"iDecay": 4096}}  # fmt: skip
@@ -197,7 +212,9 @@ def test_an_input_of_one_pixel_per_channel_is_flat(load: Any) -> None:
         (dense(weight=None), "has no dataset 'weight'"),
         (dense(shape=[7]), "7 neurons but 2 rows"),
         (dense(bias=np.zeros(3)), "3 biases for 2 channels"),
-        (dense(delay=[1.0, 2.0]), "delays of 1…2 steps in one layer"),
+        (dense(delay=[1.0, 2.0]), "neurons of the last layer have different delays"),
+        (dense(delay=[1.0, -2.0]), "delays of -2…1 steps"),
+        (dense(delay=[1.0, 2.0, 3.0]), "3 delays for 2 channels"),
         (dense(type=3), "type is 3, not a text"),
         (conv(), "does not say the shape of its input"),
     ],
@@ -244,3 +261,15 @@ def test_truncated_files_are_refused_wherever_they_end(tmp_path: Path) -> None:
         (tmp_path / "cut.net").write_bytes(whole[: len(whole) * share // 100])
         with pytest.raises(ModelFileError):
             read_net(tmp_path / "cut.net")
+
+
+def test_delays_per_neuron_are_synaptic_delays_on_the_chip(load: Any) -> None:
+    graph = load(dense(delay=[2.7, 0.0]), dense(weight=np.asarray([[2.0, 4.0], [0.0, 6.0]])))
+    target = Loihi()
+    program = lower(graph, target.limits())
+    assert sorted(synapse.delay for synapse in program.synapses) == [0, 0, 2]
+    x = {"input": np.random.default_rng(1).integers(0, 2, (3, 12, 3))}
+    record = {"neuron1": ("u", "v")}
+    found = run_loihi(graph, x, record, lambda _: None).records
+    for key, value in run_int(graph, x, record).records.items():
+        np.testing.assert_array_equal(found[key], value)

@@ -1,4 +1,4 @@
-"""NIR's Delay, which has a delay for every value: one group of values per delay."""
+"""Delays that differ from value to value (NIR, lava-dl): one group of values per delay."""
 
 from __future__ import annotations
 
