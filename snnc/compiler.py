@@ -11,7 +11,14 @@ import numpy as np
 
 import snnc
 from snnc.artefact import Artefact
-from snnc.encoding import SCHEMES, Encoding, Scheme, direct_inputs
+from snnc.encoding import (
+    INPUT_BITS,
+    SCHEMES,
+    Encoding,
+    Scheme,
+    direct_inputs,
+    integer_inputs,
+)
 from snnc.errors import OptionError
 from snnc.frontends.model import Example, Model
 from snnc.host import Host
@@ -45,9 +52,6 @@ def pipeline(limits: Limits) -> tuple[Pass, ...]:
 
 CALIBRATION_BATCH = 16
 
-INPUT_BITS = 8
-"""Default width of directly encoded inputs."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -57,7 +61,7 @@ class Options:
         target, chip: the backend and its chip (default: the target's first).
         encoding: default `direct` for real inputs and `none` for spikes.
         steps: T; default the model's.
-        input_bits: largest width of directly encoded inputs (8).
+        input_bits: largest width of directly encoded inputs, width of inputs of integers (8).
         input_range: (low, high) of directly encoded inputs; default the data's.
         seed: of the rate encoder (0).
         host: nodes to run on the host, with all that is before (or behind) them.
@@ -143,7 +147,8 @@ def compile_model(
     encoded = merged
     if not encoding.makes_spikes:
         bits = options.input_bits or INPUT_BITS
-        encoded = direct_inputs(merged, bits, options.input_range, data)
+        encoded = direct_inputs(merged, bits, options.input_range, data, regions.entering)
+        encoded = integer_inputs(encoded, options.input_bits, data)
     quantised = quantise(encoded, limits, statistics)
     emitted = backend.emit(quantised.graph, limits)
     example = _comparable(model, encoding, steps)
@@ -165,7 +170,7 @@ def _regions(
         raise OptionError(
             "--encoding",
             f"{encoding.scheme} makes spikes of the samples, but the host computes on the samples:"
-            f" {', '.join(regions.why)}",
+            f" {', '.join(name for name in regions.why if name in regions.stem.nodes)}",
             "leave --encoding away",
         )
     return regions
@@ -249,7 +254,8 @@ def _encoding(graph: Graph, options: Options) -> Encoding:
             f"the model takes spikes already, {scheme} makes them from real values",
             "leave --encoding away",
         )
-    if scheme != "direct" and (options.input_bits or options.input_range):
+    integers = Kind.GRADED in kinds and not options.input_range
+    if scheme != "direct" and not integers and (options.input_bits or options.input_range):
         raise OptionError(
             "--input-bits, --input-range", f"mean nothing with {scheme} encoding", "leave them away"
         )

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -22,6 +22,12 @@ from snnc.ir import Graph, Input, Kind, Rate
 
 A = NDArray[Any]
 Scheme = Literal["direct", "rate", "latency", "host", "none"]
+INPUT_BITS = 8
+"""Default width of inputs that are sent as integers."""
+
+RANGE = 2.0
+"""Range of what the host computes, in ranges of the calibration data."""
+
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
@@ -139,7 +145,8 @@ def to_integers(name: str, node: Input, x: A) -> A:
             f" {low * node.scale:g} to {high * node.scale:g}",
             "give spikes, or compile with another --encoding"
             if node.kind is Kind.SPIKE
-            else "compile with --input-range that covers the data",
+            else "compile with more --input-bits, or for real inputs with an --input-range that"
+            " covers the data",
         )
     return integers.astype(np.int32)
 
@@ -149,12 +156,18 @@ def direct_inputs(
     bits: int,
     bounds: tuple[float, float] | None,
     data: Mapping[str, A] | None,
+    computed: Collection[str] = (),
 ) -> Graph:
     """The graph with its real inputs as integers of at most `bits` bits.
 
     The scale is exact where the data lie on a grid of 1, 1/2, 1/4, … or 1/(2^b − 1) that fits
     (pixels do); else the largest value takes the largest integer. Without data and bounds the
     range 0 to 1 is assumed and noted.
+
+    Args:
+        computed: inputs that the host computes from the samples. Nobody knows their range
+            beforehand and other samples reach further, so they get twice the range of the data,
+            and one bit more than `bits`.
 
     Raises:
         OptionError: bounds that hold no value.
@@ -180,8 +193,11 @@ def direct_inputs(
         signed = low < 0
         if bits <= signed:
             raise OptionError("--input-bits", f"{bits} bits hold no sign", "give 2 or more")
-        scale = _scale(low, high, bits, signed, sample if bounds is None else None)
-        if round(1 / scale) <= (1 << (bits - signed)) - 1:
+        wide = name in computed and bounds is None
+        if wide:
+            low, high, sample = RANGE * low, RANGE * high, None
+        scale = _scale(low, high, bits + wide, signed, sample if bounds is None else None)
+        if not wide and round(1 / scale) <= (1 << (bits - signed)) - 1:
             high = max(high, 1.0)  # other samples of data that lie within 0 to 1 may reach 1
         largest = max(round(high / scale), -round(low / scale) - 1, 1)
         width = largest.bit_length() + signed
@@ -191,6 +207,32 @@ def direct_inputs(
             f"{name}: {low:g} to {high:g}{assumed} as {width}-bit"
             f" {'signed' if signed else 'unsigned'} graded spikes, one unit is {scale:.9g}"
         )
+    return graph.with_nodes(changes).noting(*notes)
+
+
+def integer_inputs(graph: Graph, bits: int | None, data: Mapping[str, A] | None) -> Graph:
+    """The graph with widths for its inputs of integers that say none: `bits`, or else 8, or as
+    many more as the data need. They are signed where the data are.
+
+    Raises:
+        OptionError: too few bits for a sign.
+    """
+    changes = {}
+    notes = []
+    for name in graph.inputs:
+        node = _input(graph, name)
+        if node.kind is not Kind.GRADED or node.bits:
+            continue
+        sample = np.zeros(1) if data is None else np.asarray(data[name], np.float64)
+        signed = bool(sample.min() < 0)
+        largest = int(max(np.rint(sample.max()), -np.rint(sample.min()) - 1))
+        width = bits or max(INPUT_BITS, largest.bit_length() + signed)
+        if width <= signed:
+            raise OptionError("--input-bits", f"{width} bits hold no sign", "give 2 or more")
+        changes[name] = replace(node, bits=width, signed=signed)
+        assumed = "" if bits else " (assumed; --input-bits)"
+        sign = "signed" if signed else "unsigned"
+        notes.append(f"{name}: {width}-bit {sign} integers as graded spikes{assumed}")
     return graph.with_nodes(changes).noting(*notes)
 
 

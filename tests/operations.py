@@ -8,11 +8,12 @@ They drive three things: the property tests of every operation through the whole
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from snnc.clocks import Builder
 from snnc.frontends.model import Example, Model
 from snnc.ir import (
     Conv,
@@ -38,6 +39,15 @@ from snnc.ir import (
     Scale,
     Sparse,
     Sum,
+)
+from snnc.wavelets import (
+    Bands,
+    Pyramid,
+    add_bias,
+    haar,
+    inverse_haar,
+    neurons,
+    slot_weights,
 )
 
 Rng = np.random.Generator
@@ -442,20 +452,104 @@ def _position_bias(net: Net) -> Graph:
     return net.read(net.neuron("lif", net.add("bias", offset, conv)))
 
 
-@operation("affine maps", "Haar wavelet in space")
-def _haar(net: Net) -> Graph:
-    signs = np.array([[[1, 1], [1, 1]], [[1, 1], [-1, -1]], [[1, -1], [1, -1]], [[1, -1], [-1, 1]]])
-    kernel = np.tile(signs[:, None] / 2, (2, 1, 1, 1))
-    haar = Conv(kernel, None, (2, 2), groups=2)
-    return net.read(net.neuron("lif", net.add("haar", haar, net.spikes((2, 6, 6)))))
+# ---- wavelets
 
 
-@operation("affine maps", "inverse Haar wavelet in space")
-def _inverse_haar(net: Net) -> Graph:
-    signs = np.array([[[1, 1], [1, 1]], [[1, 1], [-1, -1]], [[1, -1], [1, -1]], [[1, -1], [-1, 1]]])
-    kernel = np.tile(signs[None] / 2, (2, 1, 1, 1))
-    inverse = ConvTranspose(kernel, None, (2, 2), groups=2)
-    return net.read(net.neuron("lif", net.add("inverse", inverse, net.spikes((8, 3, 3)))))
+def _leaky(net: Net, period: int, **changes: Any) -> Neuron:
+    """A neuron whose leak per step is on the grid where it runs once in `period` steps."""
+    leak = 0.5**period if net.numbers == "grid" else float(net.rng.uniform(0.05, 0.9))
+    return Neuron(np.asarray(leak), np.asarray(changes.pop("theta", 0.75)), **changes)
+
+
+def _coefficients(net: Net, shape: tuple[int, ...], axes: str, **options: Any) -> Pyramid:
+    return haar(Builder(net.nodes, net.edges), "haar", net.spikes(shape), axes, **options)
+
+
+def _spiking(net: Net, pyramid: Pyramid) -> Pyramid:
+    """Neurons on the coefficients of every level, with weights of their own before them."""
+
+    def layer(bands: Bands, name: str) -> Bands:
+        weights = Scale(np.abs(net.draw(*net.shape(bands.node))))
+        weighted = net.add(f"{name}.weights", weights, bands.node)
+        spiking = _leaky(net, bands.period, theta=0.5)
+        grown = Builder(net.nodes, net.edges)
+        return neurons(grown, f"{name}.lif", replace(bands, node=weighted), spiking)
+
+    high = [layer(bands, f"high{level}") for level, bands in enumerate(pyramid.high)]
+    return replace(pyramid, low=layer(pyramid.low, "low"), high=tuple(high))
+
+
+def _read_bands(net: Net, pyramid: Pyramid) -> Graph:
+    for index, bands in enumerate((pyramid.low, *pyramid.high)):
+        net.add(f"out{index}", Output(), bands.node)
+    return Graph(net.nodes, tuple(net.edges), net.steps).check()
+
+
+def _wavelet(name: str, shape: tuple[int, ...], axes: str, **options: Any) -> None:
+    @operation("wavelets", name)
+    def build(net: Net) -> Graph:
+        return _read_bands(net, _spiking(net, _coefficients(net, shape, axes, **options)))
+
+
+def _inverse(name: str, shape: tuple[int, ...], axes: str, **options: Any) -> None:
+    @operation("wavelets", name)
+    def build(net: Net) -> Graph:
+        net.steps += 4
+        pyramid = _spiking(net, _coefficients(net, shape, axes, **options))
+        back = inverse_haar(Builder(net.nodes, net.edges), "inverse", pyramid)
+        return net.read(net.neuron("lif", back.node, theta=np.asarray(0.125)))
+
+
+_wavelet("Haar wavelet in space", (2, 6, 6), "hw", orthonormal=True)
+_wavelet("Haar wavelet in space, two levels", (2, 8, 8), "hw", levels=2, orthonormal=True)
+_inverse("inverse Haar wavelet in space", (2, 6, 6), "hw", orthonormal=True)
+_inverse("inverse Haar wavelet in space, two levels", (1, 8), "w", levels=2)
+_wavelet("Haar wavelet in time", (4,), "t")
+_wavelet("Haar wavelet in time, two levels", (4,), "t", levels=2)
+_inverse("inverse Haar wavelet in time, two levels", (4,), "t", levels=2)
+_wavelet("Haar wavelet in time, of integers", (2, 4), "wt")
+_inverse("Haar wavelet in time and space, there and back", (1, 4, 4), "thw", levels=2)
+
+
+@operation("wavelets", "separable Haar wavelet with neurons between the axes")
+def _separable(net: Net) -> Graph:
+    settings = {"between": _leaky(net, 1), "low": _leaky(net, 1, theta=0.5)}
+    return _read_bands(net, _coefficients_fired(net, (2, 8, 8), "hw", **settings))
+
+
+@operation("wavelets", "Haar wavelet in height, width and time with neurons between, and back")
+def _spikinghash(net: Net) -> Graph:
+    net.steps += 8
+    settings = {"between": _leaky(net, 2), "low": _leaky(net, 2, theta=0.5)}
+    pyramid = _coefficients_fired(net, (1, 4, 4), "hwt", **settings)
+    late = {"between": _leaky(net, 2, theta=0.375), "low": _leaky(net, 2, theta=0.375)}
+    back = inverse_haar(Builder(net.nodes, net.edges), "inverse", pyramid, **late)
+    return net.read(net.neuron("lif", back.node, theta=np.asarray(0.375)))
+
+
+def _coefficients_fired(net: Net, shape: tuple[int, ...], axes: str, **settings: Any) -> Pyramid:
+    return _spiking(net, _coefficients(net, shape, axes, levels=2, **settings))
+
+
+@operation("wavelets", "neuron at half rate, with a bias")
+def _half_rate(net: Net) -> Graph:
+    pyramid = _coefficients(net, (4,), "t")
+    grown = Builder(net.nodes, net.edges)
+    high = add_bias(grown, "biased", pyramid.high[0], net.bias(4))
+    spikes = neurons(grown, "lif", high, _leaky(net, 2))
+    return net.read(net.neuron("lif1", net.linear("fc", 3, spikes.node)))
+
+
+@operation("wavelets", "learned weight per coefficient and slot of time")
+def _slot_weights(net: Net) -> Graph:
+    pyramid = _coefficients(net, (3,), "t")
+    grown = Builder(net.nodes, net.edges)
+    spikes = neurons(grown, "lif", pyramid.high[0], _leaky(net, 2))
+    weights = net.draw(net.steps // 2 + 1, 3)
+    weighted = slot_weights(grown, "slots", spikes, weights)
+    return _read_bands(
+        net, replace(pyramid, high=(neurons(grown, "lif1", weighted, _leaky(net, 2)),))
+    )
 
 
 # ---- neurons

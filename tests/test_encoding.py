@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnc.encoding import Encoding, direct_inputs, to_integers
+from snnc.compiler import Options, compile_model
+from snnc.encoding import Encoding, direct_inputs, integer_inputs, to_integers
 from snnc.errors import InputError, OptionError
+from snnc.frontends.model import Example, Model
 from snnc.ir import Graph, Input, Kind, Linear, Neuron, Output, Rate
+from snnc.verify import verify
 
 
 def graph(kind: Kind = Kind.ANALOG, rate: Rate = Rate.SAMPLE) -> Graph:
@@ -131,3 +134,37 @@ def test_wide_inputs_are_not_called_exact_by_chance() -> None:
 def test_constant_data_tell_no_scale() -> None:
     with pytest.raises(OptionError, match="tells no scale"):
         direct_inputs(graph(), 8, None, {"in": np.zeros((2, 3))})
+
+
+@pytest.mark.parametrize(
+    ("data", "bits", "width", "signed"),
+    [
+        (np.asarray([0, 7]), None, 8, False),
+        (np.asarray([0, 300]), None, 9, False),
+        (np.asarray([-256, 3]), None, 9, True),
+        (np.asarray([0, 7]), 3, 3, False),
+        (None, None, 8, False),
+    ],
+)
+def test_integers_get_the_width_that_they_need(
+    data: np.ndarray | None, bits: int | None, width: int, signed: bool
+) -> None:
+    samples = None if data is None else {"in": data}
+    node = encoded_input(integer_inputs(graph(Kind.GRADED), bits, samples))
+    assert (node.bits, node.signed, node.scale) == (width, signed, 1.0)
+
+
+def test_a_sign_needs_a_bit() -> None:
+    with pytest.raises(OptionError, match="hold no sign"):
+        integer_inputs(graph(Kind.GRADED), 1, {"in": np.asarray([-1, 0])})
+
+
+@pytest.mark.parametrize("bits", [None, 3])
+def test_a_network_that_takes_integers_is_compiled_and_runs(bits: int | None) -> None:
+    x = np.random.default_rng(0).integers(0, 8, (3, 3))
+    model = Model(graph(Kind.GRADED), Example({"in": x}, {}, {}))
+    artefact = compile_model(model, Options("sim", input_bits=bits))
+    report = verify(artefact, stages=["s1", "s2", "sim"])
+    assert not any(pair.differing for pair in report.pairs)
+    with pytest.raises(OptionError, match="mean nothing"):
+        compile_model(model, Options("sim", input_range=(0, 8)))

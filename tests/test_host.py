@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from snnc import artefact as artefacts
 from snnc.artefact import Artefact
 from snnc.compiler import Options, compile_model
-from snnc.errors import OptionError, RefusedError
+from snnc.errors import InputError, OptionError, RefusedError
 from snnc.frontends.model import Example, Model
 from snnc.ir import (
     Conv,
@@ -29,6 +30,7 @@ from snnc.ir import (
     Output,
     Place,
     Rate,
+    Sum,
 )
 from snnc.passes.regions import cut
 from snnc.verify import check_inputs, run_stage, verify
@@ -234,8 +236,56 @@ def test_everything_on_the_host_is_refused() -> None:
 
 
 def test_spikes_of_the_samples_don_t_go_with_a_stem() -> None:
-    with pytest.raises(OptionError, match="the host computes on the samples"):
-        compiled({**stem(), **body(), "output": Output()}, encoding="latency")
+    with pytest.raises(OptionError, match="the host computes on the samples: relu, pool\n"):
+        compiled({**stem(), **body(), **HEAD}, encoding="latency")
+
+
+def test_other_samples_may_reach_further_in_what_the_host_computes() -> None:
+    artefact, x = compiled({**stem(), **body(), **HEAD})
+    assert verify(artefact, 1.9 * x, ["s1", "s2", "sim"]).ok
+    (pool,) = _inputs(artefact.int_graph)
+    reached = artefact.host.front({"input": x})["pool"].max()
+    assert pool.range[1] * pool.scale == pytest.approx(2 * reached, rel=0.01)
+    assert pool.bits == 9
+    with pytest.raises(InputError, match="--input-range"):
+        verify(artefact, 3 * x, ["s2"])
+
+
+def test_spikes_that_the_host_makes_pass_by_the_cores_too() -> None:
+    """A skip connection from the encoder, on the host, to a sum behind the cores."""
+    nodes = {"input": Input((3, 4, 4), Kind.ANALOG, Rate.SAMPLE), **body(), "output": Output()}
+    nodes |= {"add": Sum(), "last": Conv(RNG.normal(size=(2, 4, 3, 3)))}
+    order = ["input", "conv", "lif", "conv2", "lif2", "add", "last", "output"]
+    edges = (*itertools.pairwise(order), ("lif", "add"))
+    graph = Graph({name: nodes[name] for name in order}, edges, 6).check()
+    x = RNG.normal(0.3, 0.5, (5, 3, 4, 4))
+    model = Model(graph, Example({"input": x}, {}, {}))
+    artefact = compile_model(model, Options(chip="loihi1", encoding="host", host=("add",)), x)
+    assert artefact.host.head is not None
+    assert artefact.host.head.inputs == ["lif", "lif2"]
+    assert list(artefact.manifest["host"]["units"]) == ["lif2.out"]
+    assert verify(artefact, x, ["s1", "s2", "sim", "loihi"]).ok
+
+
+def test_what_is_the_same_at_every_step_reaches_a_head_at_every_step() -> None:
+    rng = np.random.default_rng(1)
+    nodes = {
+        "input": Input((3,), Kind.SPIKE, Rate.SAMPLE), "fc": Linear(rng.normal(size=(4, 3))),
+        "lif": lif(), "fc2": Linear(rng.normal(size=(2, 4))), "short": Linear(np.eye(2, 3)),
+        "add": Sum(), "relu": Map("relu"), "output": Output(),
+    }  # fmt: skip
+    edges = (
+        ("input", "fc"), ("fc", "lif"), ("lif", "fc2"), ("fc2", "add"), ("input", "short"),
+        ("short", "add"), ("add", "relu"), ("relu", "output"),
+    )  # fmt: skip
+    x = rng.integers(0, 2, (5, 3))
+    model = Model(Graph(nodes, edges, 4).check(), Example({"input": x}, {}, {}))
+    artefact = compile_model(model, Options("sim", host=("add",)), x)
+    first, second = (
+        run_stage(artefact, stage, check_inputs(artefact, x)).outputs["output"]
+        for stage in ("s1", "sim")
+    )
+    np.testing.assert_allclose(first, second, atol=0.05)
 
 
 def test_an_unknown_node_is_named() -> None:

@@ -57,7 +57,7 @@ def test_integer_stages_are_equal(operation: Operation, seed: int) -> None:
 @settings(max_examples=500, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_integer_stages_are_equal_more_often(operation: Operation, seed: int) -> None:
-    check(operation, seed, CHIPS[seed % 2], ["s1", "s2", "sim", "loihi"])
+    check(operation, seed, CHIPS[seed // 2 % 2], ["s2", "sim", "loihi"])
 
 
 REFUSED = {

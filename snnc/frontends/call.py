@@ -99,7 +99,7 @@ class Call:
         """Samples in the example."""
         return self.tracer.batch
 
-    def fail(self, cause: str, fix: str = "") -> TraceError:
+    def fail(self, cause: str, fix: str) -> TraceError:
         """An error about this call."""
         return self.tracer.fail(self.name, cause, fix)
 

@@ -76,7 +76,7 @@ class NeuronAdapter(ABC):
         """State sequences that the module keeps after a multi-step call."""
         return []
 
-    def fail(self, cause: str, fix: str = "") -> TraceError:
+    def fail(self, cause: str, fix: str) -> TraceError:
         """An error about this neuron."""
         return TraceError(f"{self.where} ({type(self.module).__name__})", cause, fix)
 
@@ -93,12 +93,15 @@ class NeuronAdapter(ABC):
             return array.reshape(())
         if array.ndim == len(shape) + 1 and array.shape[0] == 1:
             array = array[0]
-        if array.ndim > len(shape):
-            raise self.fail(f"{label} has shape {array.shape}, the neurons have shape {shape}")
-        array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-        if any(n not in (1, m) for n, m in zip(array.shape, shape, strict=True)):
-            raise self.fail(f"{label} has shape {array.shape}, the neurons have shape {shape}")
-        return array.copy()
+        wide = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+        if wide.ndim > len(shape) or any(
+            n not in (1, m) for n, m in zip(wide.shape, shape, strict=True)
+        ):
+            raise self.fail(
+                f"{label} has shape {array.shape}, the neurons have shape {shape}",
+                "give one value, one per channel as (C, 1, 1), or one per neuron",
+            )
+        return wide.copy()
 
     def comparison(self, surrogate: Callable[[Tensor], Tensor]) -> Compare:
         """Whether the spike function fires at v = θ, found by asking it.

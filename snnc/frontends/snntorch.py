@@ -73,7 +73,9 @@ class SnnTorchNeuron(NeuronAdapter):
         self.must_inherit(self.base)
         neuron = self.neuron
         if neuron.inhibition:
-            raise self.fail("inhibition=True lets only the strongest neuron fire", "train without")
+            raise self.fail(
+                "inhibition=True lets only the strongest neuron fire", "train without it"
+            )
         if neuron.state_quant:
             raise self.fail("state_quant rounds the membrane", "export without it")
         if bool((torch.as_tensor(neuron.graded_spikes_factor) != 1).any()):
@@ -91,7 +93,10 @@ class SnnTorchNeuron(NeuronAdapter):
         """The reset that is computed: the state function is fixed when the object is built."""
         name = self.neuron.state_function.__name__
         if name not in STATE_FUNCTIONS:
-            raise self.fail(f"its state function {name} is unknown")
+            raise self.fail(
+                f"its state function {name} is unknown",
+                "build it anew with its reset_mechanism; a function of your own can't be traced",
+            )
         return STATE_FUNCTIONS[name]
 
     def _reset_at(self) -> ResetAt:

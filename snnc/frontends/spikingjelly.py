@@ -97,7 +97,10 @@ class JellyNeuron(NeuronAdapter):
                 "export it in its default precision",
             )
         if set(self.neuron._memories) != {"v"}:
-            raise self.fail(f"it keeps the states {sorted(self.neuron._memories)}, not only v")
+            raise self.fail(
+                f"it keeps the states {sorted(self.neuron._memories)}, not only v",
+                f"use {self.kind} as it is, without states of your own",
+            )
         rest = self.neuron._memories_rv["v"]
         if isinstance(rest, bool) or not isinstance(rest, int | float):
             raise self.fail("its initial membrane is a tensor", "use one number for all neurons")

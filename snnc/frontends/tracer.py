@@ -214,7 +214,7 @@ class Tracer(TorchFunctionMode):
                 broken = "its memory was changed in place through another tensor"
                 self.values[key] = (tensor, replace(value, broken=broken))
 
-    def fail(self, what: str, cause: str, fix: str = "") -> TraceError:
+    def fail(self, what: str, cause: str, fix: str) -> TraceError:
         """An error about the present call, with the line of the user's source."""
         path = next((p for p in reversed(self.path) if p), "")
         where = f"{path} ({what})" if path else what

@@ -50,7 +50,7 @@ def _with_axon(graph: Graph, name: str, biased: list[str]) -> Graph:
         assert node.bias is not None
         total = total + per_value(node.bias.astype(np.float64), shape)
         changes[source] = replace(node, bias=None)
-    fed_by = _population(graph, biased[0])
+    fed_by = _feeder(graph, name)
     one = np.asarray(1.0)
     index = np.zeros(total.size, np.int32)
     starts = np.arange(total.size + 1)
@@ -72,6 +72,17 @@ def _with_axon(graph: Graph, name: str, biased: list[str]) -> Graph:
         f"{name}: its bias comes from a neuron that fires at every step, {name}.on, since the"
         " synaptic current has no bias of its own here"
     )
+
+
+def _feeder(graph: Graph, name: str) -> str:
+    """A population that feeds a neuron and is in no loop with it, else an input."""
+    behind, waiting = {name}, [name]
+    while waiting:
+        new = [target for target in graph.targets(waiting.pop()) if target not in behind]
+        behind.update(new)
+        waiting += new
+    fed_by = (_population(graph, source) for source in graph.sources(name))
+    return next((source for source in fed_by if source not in behind), graph.inputs[0])
 
 
 def _population(graph: Graph, name: str) -> str:

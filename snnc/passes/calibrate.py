@@ -85,5 +85,7 @@ def _moment(name: str, graph: Graph, values: A) -> A:
     ]
     stacked = np.stack(windows, axis=2)
     grouped = stacked.reshape(len(kept), node.groups, -1, positions)
-    products: A = grouped @ grouped.transpose(0, 1, 3, 2)
-    return products.sum(0)
+    # All vectors of a group side by side: one f×f product, not one per sample.
+    rows = grouped.transpose(1, 2, 0, 3).reshape(node.groups, -1, len(kept) * positions)
+    products: A = rows @ rows.transpose(0, 2, 1)
+    return products

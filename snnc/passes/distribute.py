@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from snnc.ir import Graph, Kind, Node, Scale, Weighted
+from snnc.errors import RefusedError
+from snnc.ir import Graph, Kind, Node, Scale, Sum, Weighted
 from snnc.passes.base import LINEAR, Pass
 
 
@@ -16,17 +17,59 @@ class Distribute(Pass):
     """W·(x₁ + x₂) → W·x₁ + W·x₂, and one copy of W for every population that it feeds.
 
     Spikes of several populations stay summed at a node: their integers have one unit, so one W
-    serves them all. The bias stays with the first copy into each population.
+    serves them all, however many sums stand in a row (x₁ + x₂, + x₃, …). The bias stays with the
+    first copy into each population.
     """
 
     name: ClassVar[str] = "distribute"
     ensures: ClassVar[str] = "every linear node has one target; its sources are one, or all spikes"
 
     def run(self, graph: Graph) -> Graph:
-        graph = _pruned(graph)
+        _refuse_loops(graph)
+        graph = _pruned(_flattened(graph))
         while name := next((n for n in reversed(graph.order) if _shared(graph, n)), ""):
             graph = _split(graph, name)
         return graph
+
+
+def _refuse_loops(graph: Graph) -> None:
+    """A loop of delays and weights alone has no end at which to distribute."""
+    left = {name for name, node in graph.nodes.items() if isinstance(node, LINEAR)}
+    for step in (graph.sources, graph.targets):
+        while ends := {name for name in left if left.isdisjoint(step(name))}:
+            left -= ends
+    if left:
+        names = [name for name in graph.nodes if name in left]
+        raise RefusedError(
+            names[0],
+            f"is in a loop without a neuron ({', '.join(names)}), and a core keeps values from"
+            " step to step in neurons only",
+            "put a neuron into the loop",
+        )
+
+
+def _flattened(graph: Graph) -> Graph:
+    """What a Sum adds up goes straight into the linear nodes behind it, unless that would take an
+    edge twice (x + x)."""
+    edges = dict.fromkeys(graph.edges)
+    sources = {name: graph.sources(name) for name in graph.nodes}
+    for name in graph.order:
+        if not isinstance(graph.nodes[name], Sum):
+            continue
+        for target in graph.targets(name):
+            straight = [(source, target) for source in sources[name]]
+            if not isinstance(graph.nodes[target], LINEAR) or any(e in edges for e in straight):
+                continue
+            del edges[name, target]
+            edges.update(dict.fromkeys(straight))
+            sources[target] = [s for s in sources[target] if s != name] + sources[name]
+    nodes = {
+        name: node
+        for name, node in graph.nodes.items()
+        if not isinstance(node, Sum) or any(source == name for source, _ in edges)
+    }
+    kept = tuple(edge for edge in edges if edge[1] in nodes)
+    return graph.with_(nodes=nodes, edges=kept)
 
 
 def _pruned(graph: Graph) -> Graph:

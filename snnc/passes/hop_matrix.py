@@ -38,7 +38,8 @@ class Step:
 
 
 def written_out(steps: Sequence[Step], shape: Shape, out: Shape) -> Linear | Sparse:
-    """The product of the matrices of `steps`, from inputs of `shape` to outputs of `out`.
+    """The product of the matrices of `steps`, from inputs of `shape` to outputs of `out`: a Linear
+    of the flattened input if it is dense and its output has one axis.
 
     Raises:
         RefusedError: more than `MATRIX_LIMIT` synapses.
@@ -52,7 +53,7 @@ def written_out(steps: Sequence[Step], shape: Shape, out: Shape) -> Linear | Spa
     total.sort_indices()
     if not total.nnz:  # one synapse of weight 0 keeps the population fed
         total = sparse.csr_array(([0.0], ([0], [0])), shape=total.shape)
-    if len(shape) == len(out) == 1 and total.nnz > DENSE * math.prod(total.shape):
+    if len(out) == 1 and total.nnz > DENSE * math.prod(total.shape):
         return Linear(total.toarray())
     indices, starts = total.indices.astype(np.int32), total.indptr.astype(np.int64)
     return Sparse(total.data, indices, starts, shape, out)
@@ -76,6 +77,8 @@ def _entries(step: Step) -> int:
             return node.weight.size * math.prod(step.out[1:])
         case ConvTranspose():
             return node.weight.size * math.prod(step.shape[1:])
+        case Linear() | Sparse():
+            return int(np.count_nonzero(node.weight))
         case _:
             return 0
 

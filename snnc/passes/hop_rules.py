@@ -7,6 +7,7 @@ applies and the hop is written out as a matrix (`hop_matrix`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from snnc.ir import (
     Sparse,
     Weighted,
 )
+from snnc.passes import hop_gathers
 from snnc.reference.windows import tap
 
 A = NDArray[Any]
@@ -52,9 +54,12 @@ def pair(a: Node, b: Node, shape: Shape, between: Shape) -> list[Node] | None:
         None where no rule applies.
     """
     merged = (
-        _merged_gains(a, b, shape, between) or _merged_parts(a, b, shape) or _merged_weights(a, b)
+        _merged_gains(a, b, shape, between)
+        or _merged_parts(a, b, shape)
+        or _merged_gathers(a, b, shape, between)
+        or _merged_weights(a, b, shape, between)
     )
-    return [merged] if merged is not None else _swapped(a, b, shape)
+    return [merged] if merged is not None else _swapped(a, b, shape, between)
 
 
 def _merged_gains(a: Node, b: Node, shape: Shape, between: Shape) -> Node | None:
@@ -93,11 +98,33 @@ def _merged_parts(a: Node, b: Node, shape: Shape) -> Node | None:
             return None
 
 
-def _merged_weights(a: Node, b: Node) -> Node | None:
+def _merged_gathers(a: Node, b: Node, shape: Shape, between: Shape) -> Node | None:
+    match a, b:
+        case Gather(), Flatten():
+            first, last = b.start % a.index.ndim, b.end % a.index.ndim
+            extents = a.index.shape
+            return Gather(a.index.reshape(*extents[:first], -1, *extents[last + 1 :]))
+        case Gather(), Place():
+            return hop_gathers.placed(a, b)
+        case Gather(), Conv() if (merged := hop_gathers.padded(a, b, shape)) is not None:
+            return merged
+        case Gather(), Pool() if b.mode == "sum":
+            return hop_gathers.padded(a, as_conv(b, between[0]), shape)
+        case Gather(), Conv() | ConvTranspose() if (one := _one_group(b)) is not None:
+            return hop_gathers.inputs(a, one, shape)
+        case Conv() | ConvTranspose(), Gather() if (one := _one_group(a)) is not None:
+            return hop_gathers.rows(one, b, between)
+        case Linear(), Gather():
+            return hop_gathers.rows(a, b, between)
+        case _:
+            return None
+
+
+def _merged_weights(a: Node, b: Node, shape: Shape, between: Shape) -> Node | None:
     match a, b:
         case Linear(), Linear():
             return Linear(real(b.weight) @ real(a.weight))
-        case Conv(), Pool() | Conv() if not any(b.padding):
+        case Conv(), Pool() | Conv() if composes(a, b.padding, shape, between):
             return compose_convs(a, as_conv(b, len(a.weight)))
         case ConvTranspose(), Conv():
             return _conv_after_transposed(a, b)
@@ -107,9 +134,13 @@ def _merged_weights(a: Node, b: Node) -> Node | None:
             return None
 
 
-def _swapped(a: Node, b: Node, shape: Shape) -> list[Node] | None:
+def _swapped(a: Node, b: Node, shape: Shape, between: Shape) -> list[Node] | None:
     """`a` moved behind `b`, towards the weights that it can merge with."""
     match a, b:
+        case Gather(), Linear():
+            return hop_gathers.columns(a, b, shape)
+        case Gather(), Pool() if later := hop_gathers.behind_pool(a, b, shape, between):
+            return [b, later]
         case Gain(), Flatten() | Pool() | Place() | Gather():
             return [b, a]
         case Scale(), Pool() if a.weight.ndim == 1:
@@ -200,21 +231,18 @@ def _placed_inputs(
     channels = slice(place.start, place.start + shape[0])
     if isinstance(node, Linear):
         return replace(node, weight=node.weight[:, channels])
-    if node.groups == 1:
-        return replace(node, weight=node.weight[:, channels])
-    if node.weight.size * node.groups > UNGROUPED_MAX:
-        return None
-    return replace(node, weight=ungrouped(node)[:, channels], groups=1)
+    one = _one_group(node)
+    return None if one is None else replace(one, weight=one.weight[:, channels])
 
 
 def _placed_rows(
     node: Linear | Conv | ConvTranspose, place: Place
 ) -> Linear | Conv | ConvTranspose | None:
     """Rows without weights for the channels of the other parts."""
-    if not isinstance(node, Linear) and node.groups > 1:
-        if node.weight.size * node.groups > UNGROUPED_MAX:
-            return None
-        node = replace(node, weight=ungrouped(node), groups=1)
+    one = node if isinstance(node, Linear) else _one_group(node)
+    if one is None:
+        return None
+    node = one
     weight = np.zeros((place.extent, *node.weight.shape[1:]), node.weight.dtype)
     weight[place.start : place.start + len(node.weight)] = node.weight
     return replace(node, weight=weight)
@@ -258,6 +286,26 @@ def ungrouped(node: Conv | ConvTranspose) -> A:
     return weight
 
 
+def _one_group(node: Conv | ConvTranspose) -> Conv | ConvTranspose | None:
+    """The same with its groups written out, None where they are too many."""
+    if node.groups == 1:
+        return node
+    if node.weight.size * node.groups > UNGROUPED_MAX:
+        return None
+    return replace(node, weight=ungrouped(node), groups=1)
+
+
+def composes(a: Conv, padding: Shape, shape: Shape, between: Shape) -> bool:
+    """Whether a window behind `a`, which maps `shape` to `between`, can be padded in front of `a`
+    instead: what `a` would compute beyond its output then lies beyond its input, too."""
+    return all(
+        not pad or (d * (k - 1) < s + own and s * m - own >= n)
+        for pad, k, s, d, own, n, m in zip(
+            padding, a.kernel, a.stride, a.dilation, a.padding, shape[1:], between[1:], strict=True
+        )
+    )
+
+
 def _tap_products(a: Conv | ConvTranspose, b: Conv | ConvTranspose) -> tuple[Any, bool]:
     """(b's tap j → its product with every tap of a, (out, in, *kernel of a)), depthwise?"""
     depthwise = a.groups == b.groups == len(a.weight) == len(b.weight)
@@ -272,30 +320,31 @@ def _tap_products(a: Conv | ConvTranspose, b: Conv | ConvTranspose) -> tuple[Any
 
 
 def compose_convs(a: Conv, b: Conv) -> Conv:
-    """b(a(x)) as one convolution; exact because b has no padding, so it reads only what a wrote.
+    """b(a(x)) as one convolution; exact where `composes` says so.
 
-    Tap j of b meets tap k of a at offset s_a·d_b·j + d_a·k of the input; strides multiply.
+    Tap j of b meets tap k of a at offset s_a·d_b·j + d_a·k of the input; strides multiply, and
+    b's padding counts in steps of a.
     """
     product, depthwise = _tap_products(a, b)
     step = tuple(s * d for s, d in zip(a.stride, b.dilation, strict=True))
-    weight = _laid_out(product, len(b.weight), a, b.kernel, step, flip=False)
-    return Conv(
-        weight,
-        None,
-        tuple(x * y for x, y in zip(a.stride, b.stride, strict=True)),
-        a.padding,
-        (1,) * len(a.kernel),
-        len(weight) if depthwise else 1,
-    )
+    weight, dilation = _laid_out(product, len(b.weight), a, b.kernel, step, flip=False)
+    stride = tuple(x * y for x, y in zip(a.stride, b.stride, strict=True))
+    padding = tuple(p + s * q for p, s, q in zip(a.padding, a.stride, b.padding, strict=True))
+    return Conv(weight, None, stride, padding, dilation, len(weight) if depthwise else 1)
 
 
 def _laid_out(
     product: Any, out: int, a: Conv | ConvTranspose, taps: Shape, step: Shape, flip: bool
-) -> A:
-    """The kernel that holds product(j)'s tap k at step·j + d_a·k, j counted backwards if `flip`."""
+) -> tuple[A, Shape]:
+    """(kernel, dilation): product(j)'s tap k lies at step·j + d_a·k, j counted backwards if
+    `flip`; the dilation is the largest that all of these are multiples of."""
+    axes = list(zip(step, taps, a.dilation, a.kernel, strict=True))
+    dilation = tuple(math.gcd(s * (kb > 1), d * (ka > 1)) or 1 for s, kb, d, ka in axes)
+    step = tuple(s // g for s, g in zip(step, dilation, strict=True))
+    apart = tuple(max(d // g, 1) for d, g in zip(a.dilation, dilation, strict=True))
     extents = tuple(
         s * (kb - 1) + d * (ka - 1) + 1
-        for s, kb, d, ka in zip(step, taps, a.dilation, a.kernel, strict=True)
+        for s, kb, d, ka in zip(step, taps, apart, a.kernel, strict=True)
     )
     first = product((0,) * len(taps))
     weight = np.zeros((out, first.shape[1], *extents))
@@ -303,10 +352,10 @@ def _laid_out(
         place = tuple(k - 1 - i for i, k in zip(j, taps, strict=True)) if flip else j
         window = tuple(
             slice(s * i, s * i + d * (k - 1) + 1, d)
-            for s, i, d, k in zip(step, place, a.dilation, a.kernel, strict=True)
+            for s, i, d, k in zip(step, place, apart, a.kernel, strict=True)
         )
         weight[tap(window)] += product(j)
-    return weight
+    return weight, dilation
 
 
 def _conv_after_transposed(a: ConvTranspose, b: Conv) -> ConvTranspose | None:
@@ -314,18 +363,22 @@ def _conv_after_transposed(a: ConvTranspose, b: Conv) -> ConvTranspose | None:
 
     With z[s·p + d_a·i] += T[i]·x[p] and y[q] = Σ_j W[j]·z[q − P + d_b·j], x[p] meets y at
     q = s·p + d_a·i + P − d_b·j: the kernel index is d_a·i + d_b·(k_b − 1 − j), the padding
-    d_b·(k_b − 1) − P. Exact where `a` cuts nothing off that b's kernel would have met.
+    d_b·(k_b − 1) − P. Exact where `a` cuts nothing off that b's kernel would have met; behind
+    one tap that is what `a` cuts off itself.
     """
     padding = tuple(
-        d * (k - 1) - p for d, k, p in zip(b.dilation, b.kernel, b.padding, strict=True)
+        own + d * (k - 1) - p
+        for own, d, k, p in zip(a.padding, b.dilation, b.kernel, b.padding, strict=True)
     )
-    if any(a.padding) or any(s != 1 for s in b.stride) or min(padding) < 0:
+    met = any(
+        own and (k > 1 or p) for own, k, p in zip(a.padding, b.kernel, b.padding, strict=True)
+    )
+    if met or any(s != 1 for s in b.stride) or min(padding) < 0:
         return None
     product, depthwise = _tap_products(a, b)
-    weight = _laid_out(product, len(b.weight), a, b.kernel, b.dilation, flip=True)
-    one = (1,) * len(a.kernel)
+    weight, dilation = _laid_out(product, len(b.weight), a, b.kernel, b.dilation, flip=True)
     groups = len(weight) if depthwise else 1
-    return ConvTranspose(weight, None, a.stride, padding, a.output_padding, one, groups)
+    return ConvTranspose(weight, None, a.stride, padding, a.output_padding, dilation, groups)
 
 
 def _transposed_after_conv(a: Conv, b: ConvTranspose) -> ConvTranspose | None:
@@ -355,10 +408,10 @@ def _transposed_after_conv(a: Conv, b: ConvTranspose) -> ConvTranspose | None:
     flipped = first[(slice(None), slice(None), *(slice(None, None, -1),) * len(a.kernel))]
     step = tuple(s * d for s, d in zip(b.stride, a.dilation, strict=True))
     frame = replace(b, weight=np.zeros((1, 1, *a.kernel)), dilation=step)
-    weight = _laid_out(
+    weight, dilation = _laid_out(
         lambda i: np.einsum(subscripts, second[tap(i)], flipped),
         len(second), frame, b.kernel, b.dilation, flip=False,
     )  # fmt: skip
-    one = (1,) * len(a.kernel)
     groups = len(weight) if depthwise else 1
-    return ConvTranspose(weight, None, b.stride, padding, (0,) * len(one), one, groups)
+    none = (0,) * len(dilation)
+    return ConvTranspose(weight, None, b.stride, padding, none, dilation, groups)

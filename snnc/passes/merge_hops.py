@@ -32,7 +32,7 @@ from snnc.ir import (
 )
 from snnc.passes.base import LINEAR, Pass
 from snnc.passes.hop_matrix import Step, written_out
-from snnc.passes.hop_rules import Gain, Shape, as_conv, compose_convs, pair, per_channel
+from snnc.passes.hop_rules import Gain, Shape, as_conv, compose_convs, composes, pair, per_channel
 from snnc.reference.linear import apply
 
 A = NDArray[Any]
@@ -237,6 +237,8 @@ def _simplified(links: Hop, shape: Shape) -> Hop:
 
 def _named(first: str, second: Link, found: Sequence[Node], old: Node) -> Hop:
     """A merged node keeps the name of the weights that it holds; swapped nodes keep theirs."""
+    if len(found) == 2 and isinstance(second[1], Weighted):
+        return [(first, found[0]), (second[0], found[1])]
     if len(found) == 2:
         return [(second[0], found[0]), (first, found[1])]
     return [(first if isinstance(old, Weighted) else second[0], found[0])]
@@ -271,29 +273,27 @@ def _as_one(links: Hop, shape: Shape, out: Shape, where: str) -> Hop:
         )
     ]
     matrix = written_out(steps, shape, out)
+    if len(shape) > 1 and isinstance(matrix, Linear):
+        return [(f"{name}.flat", Flatten()), (name, matrix)]
     return [(name, matrix)]
 
 
 def _convolution(links: Hop, shape: Shape) -> Conv | None:
-    """Pools, gains and convolutions as one convolution, where padding meets nothing but input."""
+    """Pools, gains and convolutions as one convolution, where all padding can be in front."""
     axes = len(shape) - 1
     if axes not in (1, 2):
         return None
     one, zero = (1,) * axes, (0,) * axes
     total = Conv(np.ones((shape[0], 1, *one)), None, one, zero, one, shape[0])
-    moved = False
-    for _, node in links:
+    for (_, node), now in zip(links, _shapes(links, shape), strict=False):
         match node:
             case Gain():
                 total = replace(total, weight=total.weight * node.factor)
             case Scale() if node.weight.ndim == 1:
                 gain = node.weight.reshape(-1, *(1,) * (axes + 1))
                 total = replace(total, weight=total.weight * gain)
-            case Pool() | Conv() if not (moved and any(node.padding)):
-                step = as_conv(node, len(total.weight))
-                composed = compose_convs(total, replace(step, padding=zero))
-                total = composed if moved else replace(composed, padding=step.padding)
-                moved = True
+            case Pool() | Conv() if composes(total, node.padding, shape, now):
+                total = compose_convs(total, as_conv(node, len(total.weight)))
             case _:
                 return None
     return total

@@ -112,6 +112,7 @@ class Plan:
         self.reached = self._range() if reached is None else max(reached, self._threshold())
         self.needed = self.reached * (HEADROOM if self.calibrated else 1.0) or 1.0
         self._check_decays()
+        self.exact = self._exact_unit()
         self.unit, self.shift = self._scale()
         self.lif = self._fits_lif()
         if not (self.lif or limits.neuron_programs):
@@ -146,17 +147,25 @@ class Plan:
         return float(self.steps) if top >= 1 else min(1 / (1 - top), float(self.steps))
 
     def _check_decays(self) -> None:
-        for label, value in (("a_u", self.node.a_u), ("a_v", self.node.a_v)):
+        states = {
+            "its synaptic current keeps a_u": self.node.a_u,
+            "its membrane keeps a_v": self.node.a_v,
+        }
+        for what, value in states.items():
             if np.any(value < 0) or np.any(value > 1):
                 raise RefusedError(
                     self.name,
-                    f"{label} = {_outside(value):g} is not between 0 and 1: a decay register"
-                    f" holds {self.limits.decay_bits} bits, unsigned",
-                    "use a leak between 0 and 1",
+                    f"{what} = {_outside(value):g} of its value per step, which is not between 0"
+                    f" and 1: a decay register holds {self.limits.decay_bits} bits, unsigned",
+                    "use decays between 0 and 1",
                 )
         if np.any(self.node.theta < 0) and self.node.compare != "never":
+            rest = "the value that it resets to" if self.node.reset == "hard" else "0"
             raise RefusedError(
-                self.name, "its threshold lies below its reset", "raise the threshold"
+                self.name,
+                f"its threshold lies below {rest}, by {-float(np.min(self.node.theta)):g}; a chip"
+                " counts thresholds from there, unsigned",
+                f"use a threshold above {rest}",
             )
 
     def _scale(self) -> tuple[float, int]:
@@ -165,12 +174,13 @@ class Plan:
         A chip with neuron programs can shift less, so that wide sums keep fine weights. The
         built-in LIF is kept as long as that costs at most one bit of the weights.
         """
-        exact = self._exact_unit()
-        shift = self.limits.shift
+        exact, shift = self.exact, self.limits.shift
         room = self.state_max / self.needed
         if threshold := self._threshold():
             room = min(room, self._threshold_max() / threshold)
-        fine = self._finest() if self.largest else room / (1 << shift)
+        # Without weights a power of two: thresholds and biases that stand on one grid stay there.
+        coarse = 2.0 ** math.floor(math.log2(room / (1 << shift)))
+        fine = self._finest() if self.largest else coarse
         wanted = fine if exact is None else exact
         coarsest = wanted if exact is not None else wanted / 2
         if not self.limits.neuron_programs or (
@@ -236,7 +246,13 @@ class Plan:
             and not np.any(node.v_init)
             and not np.any(self.bias_u)
             and (node.compare == ">" or bool(np.all(node.theta > 0)))
+            and not (self.limits.neuron_programs and self._meets_threshold())
         )
+
+    def _meets_threshold(self) -> bool:
+        """Whether v ≥ θ may meet v = θ exactly, which v > θ misses on a grid finer than θ's: the
+        weights are exact, so that sums of them do what they did in training."""
+        return self.node.compare == ">=" and self.exact is not None and not self._on_grid()
 
     def _fits_lif(self) -> bool:
         """Whether the built-in LIF can hold this population once its numbers are rounded."""
@@ -251,7 +267,7 @@ class Plan:
         """
         if not np.any(self.bias_v):
             return self.limits.shift
-        largest = float(np.max(np.abs(self.bias_v))) * unit * (1 << self.limits.shift)
+        largest = float(np.max(np.abs(self.bias_v))) * (unit * (1 << self.limits.shift))
         exponent = max(0, math.ceil(math.log2(largest / (self.limits.bias_mant_max + 0.5))))
         if self._on_grid():
             exponent = max(exponent, self.limits.shift)
@@ -263,8 +279,8 @@ class Plan:
     def _shrunk_for_lif(self) -> float:
         """A coarser scale at which the bias fits, where only that keeps the LIF from holding it."""
         room = self.limits.bias_mant_max << self.limits.bias_exp_max
-        largest = float(np.max(np.abs(self.bias_v), initial=0)) * (1 << self.limits.shift)
-        return min(self.unit, room / largest) if largest else self.unit
+        largest = float(np.max(np.abs(self.bias_v), initial=0))
+        return min(self.unit, room / (1 << self.limits.shift) / largest) if largest else self.unit
 
     def _weight(self, synapse: Synapse, exp: int) -> A:
         limits = self.limits
@@ -284,9 +300,10 @@ class Plan:
         if (total << self.shift) + (1 << self.state_bits) > INT32:
             raise RefusedError(
                 self.name,
-                f"its input can reach {total} << {self.shift}, more than the 32 bits in which"
+                f"its input can add up to {total << self.shift:,}, more than the 32 bits in which"
                 " Lava adds",
-                "use fewer input bits (--input-bits) or a smaller fan-in",
+                "use fewer input bits (--input-bits), a smaller fan-in, or calibration samples"
+                " (--calibrate) that bring larger states",
             )
 
     def _neuron(self) -> IntNeuron:
@@ -330,8 +347,9 @@ class Plan:
         if self.lif and exponent is None:
             raise RefusedError(
                 self.name,
-                f"its bias does not fit {self.limits.bias_mant_bits} bits"
-                f" << {self.limits.bias_exp_max}",
+                f"its bias, up to {float(np.max(np.abs(bias))):g}, does not fit a"
+                f" register of {self.limits.bias_mant_bits} bits times"
+                f" 2^{self.limits.bias_exp_max}",
                 "use smaller biases or --chip loihi2",
             )
         grid = 1 << (exponent or 0)
@@ -341,7 +359,8 @@ class Plan:
         """The integer θ of the strict comparison that means the same on the membrane's grid.
 
         On a grid of G: v > x is v > G·floor(x/G), and v ≥ x is v > G·(ceil(x/G) − 1). A leaky
-        LIF leaves the grid of 64, so there the nearest multiple stands.
+        LIF leaves the grid of 64, so there the nearest multiple stands, or the one below where
+        v = x would be missed.
         """
         if self.node.compare == "never":
             return np.asarray(0, np.int64)
@@ -350,7 +369,8 @@ class Plan:
         nearest = np.rint(units)
         units = np.where(np.abs(units - nearest) <= 1e-9 * np.abs(units), nearest, units)
         if self.lif and not self._on_grid():
-            mantissa = nearest
+            meets = self._meets_threshold() & (units == nearest)
+            mantissa = np.where(meets, np.maximum(nearest - 1, 0), nearest)
         elif self.node.compare == ">":
             mantissa = np.floor(units)
         else:

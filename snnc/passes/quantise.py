@@ -151,7 +151,9 @@ class _Quantiser:
         place = self.graph.nodes[source]
         if not isinstance(place, Place):
             raise RefusedError(
-                source, "feeds a product without a place in it", "place its operands"
+                source,
+                "feeds a product of two signals and does not say which of the two it is part of",
+                "feed the product from Place nodes alone, the second operand behind the first",
             )
         return int(place.start >= product.sizes[0])
 
@@ -176,7 +178,9 @@ class _Quantiser:
             return 1 / self.layers[source].scale
         if neuron.g.ndim or not neuron.g:
             raise RefusedError(
-                source, "its current is read out, but its gain differs", "read v or the spikes"
+                source,
+                "its current is read out in units of its gain g, which is 0 or not one number",
+                "read its membrane (port v) or its spikes, or give all its neurons one gain",
             )
         return 1 / (self.layers[source].scale * float(neuron.g))
 
@@ -198,7 +202,7 @@ class _Quantiser:
             raise RefusedError(
                 name,
                 "a real-valued input has no integers yet",
-                "choose an encoding (--encoding direct, rate or latency)",
+                "choose an encoding (--encoding direct, rate, latency or host)",
             )
         if node.kind is Kind.GRADED and node.bits > self.limits.message_bits:
             raise RefusedError(
@@ -246,7 +250,11 @@ class _Quantiser:
     def _synapse(self, name: str, node: Neuron, source: str) -> Synapse:
         weighted = self.graph.nodes[source]
         if not isinstance(weighted, Weighted):
-            raise RefusedError(source, "feeds a neuron without weights", "run merge-hops first")
+            raise RefusedError(
+                source,
+                f"feeds the neurons {name} without weights, and a chip has none but weighted links",
+                "run the passes before quantisation first (merge-hops), as snnc.compile does",
+            )
         gain = _per_output(name, node.g, self.graph.signals[name].shape, weighted)
         weight = weighted.weight.astype(np.float64) * gain * self.unit[source]
         moment = self.statistics.moments.get(source)
@@ -298,6 +306,6 @@ def _per_output(name: str, gain: A, shape: tuple[int, ...], node: Weighted) -> A
         raise RefusedError(
             name,
             "its input gain differs within a channel, but a kernel is shared by the channel",
-            "use one gain per channel",
+            "use one gain per channel, or multiply by the gains in a layer of their own",
         )
     return rows[:, 0].reshape(-1, *(1,) * (node.weight.ndim - 1))

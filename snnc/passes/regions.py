@@ -22,6 +22,7 @@ from snnc.ir import (
     Node,
     Normalise,
     Output,
+    Rate,
     Signal,
 )
 
@@ -86,7 +87,7 @@ class Regions:
         """What passes from the cores to the host, by node."""
         if self.head is None:
             return {}
-        made = self.core.nodes
+        made = set(self.core.nodes) - set(self.entering)
         return {name: self.head.signals[name] for name in self.head.inputs if name in made}
 
 
@@ -195,7 +196,7 @@ def _sides(graph: Graph, why: Mapping[str, str], wanted: list[str]) -> tuple[set
 
 def _between(graph: Graph, names: list[str], why: Mapping[str, str]) -> RefusedError:
     first, *others = names
-    remedy = _host_only(graph, first)[1] or "replace it by spiking layers, or choose another target"
+    remedy = _host_only(graph, first)[1] or "use spiking layers in its place, or --target sim"
     also = f"; so are {', '.join(others)}" if others else ""
     return RefusedError(
         first,
@@ -242,13 +243,23 @@ def _regions(graph: Graph, stem: set[str], head: set[str], why: Mapping[str, str
         core, stem = core | stem, set()
     into_core = _leaving(graph, stem, core)
     into_head = _leaving(graph, core | stem, head)
-    behind = None if not head else _part(graph, head, into_head, {})
+    behind = None if not head else _stepwise(_part(graph, head, into_head, {}), core)
     front = None
     if stem:
         kept = {name for name in (*into_core, *into_head) if name in stem}
         front = _part(graph, stem, [], _outputs(graph, kept, stem))
     body = _part(graph, core, into_core, _outputs(graph, {n for n in into_head if n in core}, core))
     return Regions(body, front, behind, dict(why))
+
+
+def _stepwise(head: Graph, core: set[str]) -> Graph:
+    """Cores send a value at every step, the same one where their samples have no steps, too."""
+    changes: dict[str, Node] = {}
+    for name in head.inputs:
+        node = head.nodes[name]
+        if name in core and isinstance(node, Input):
+            changes[name] = replace(node, rate=Rate.STEP)
+    return head.with_nodes(changes)
 
 
 def _leaving(graph: Graph, region: set[str], into: set[str]) -> list[str]:

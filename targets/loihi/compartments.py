@@ -76,7 +76,7 @@ def compartment_reasons(node: IntNeuron, limits: Limits) -> list[tuple[str, str]
             "it resets soft/guarded, with a second comparison in the same step",
             "use a soft reset without the guard",
         ),
-        (node.order != "uv", "it updates v before u", "update u first"),
+        (node.order != "uv", "it updates v before u", "let v take u of the same step"),
         (
             node.shift != limits.shift,
             f"it shifts sums by {node.shift}, not {limits.shift}",

@@ -78,7 +78,12 @@ def _paths(graph: Graph, target: str, at: str, path: Path) -> list[tuple[str, Pa
             continue
         _check_place(graph, source, node)
         if source in path:
-            raise RefusedError(source, "a loop without a neuron", "put a neuron into the loop")
+            raise RefusedError(
+                source,
+                "is in a loop without a neuron, and a core keeps values from step to step in"
+                " neurons only",
+                "put a neuron into the loop",
+            )
         paths += _paths(graph, target, source, (source, *path))
     return paths
 

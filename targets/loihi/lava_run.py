@@ -125,7 +125,7 @@ def _refuse_apart(program: Program) -> None:
         raise RefusedError(
             apart,
             "is not connected to the rest of the network, and Lava runs one network at a time",
-            "compile the parts on their own, or use the stage loihi",
+            "compile the parts on their own, or run the stage loihi, snnc's own model of the chip",
         )
 
 

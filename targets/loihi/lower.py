@@ -47,6 +47,7 @@ def lower(graph: Graph, limits: Limits) -> Program:
     delayed = {hop.source: None for hop in hops if hop.delay}
     held = [name for name in delayed if isinstance(graph.nodes[name], IntNeuron)]
     cleared = bool(held) and not limits.neuron_programs
+    messages = {hop.source: _message(graph, hop.source, limits) for hop in hops}
     build = _Build(graph, limits, () if cleared else tuple(held), cleared)
     if cleared:
         build.notes.append(
@@ -58,7 +59,10 @@ def lower(graph: Graph, limits: Limits) -> Program:
         build.notes += _gate_notes(hops)
     for name in sorted(names, key=lambda item: lags[item]):
         build.layer(name, lags[name])
-    synapses = [_synapse(graph, hop, lags, limits, cleared, build.notes) for hop in hops]
+    synapses = [
+        _synapse(graph, hop, messages[hop.source], lags, limits, cleared, build.notes)
+        for hop in hops
+    ]
     program = Program(
         build.populations,
         tuple(split_synapses(synapses, build.splits)),
@@ -192,25 +196,26 @@ def _message(graph: Graph, name: str, limits: Limits) -> _Message:
         assert isinstance(node, IntNeuron)
         bits, magnitude = node.state_bits, 1 << (node.state_bits - 1)
     if bits > limits.message_bits:
-        remedy = (
-            "use --encoding rate or latency, or --chip loihi2"
+        carried = (
+            f"{limits.message_bits} bits at most" if limits.message_bits else "no bits, only spikes"
+        )
+        instead = (
+            "use --encoding rate or latency"
             if isinstance(node, Input)
-            else "let the neuron fire, or use --chip loihi2"
+            else "put a neuron that spikes in its place"
         )
         raise RefusedError(
             name,
-            f"sends integers of {bits} bits, {limits.chip} carries"
-            f" {limits.message_bits or 'no'} bits",
-            remedy,
+            f"sends integers of {bits} bits, {limits.chip} carries {carried}",
+            f"{instead}, or {'fewer bits' if limits.message_bits else '--chip loihi2'}",
         )
     return _Message(bits, magnitude)
 
 
 def _synapse(
-    graph: Graph, hop: Hop, lags: Mapping[str, int], limits: Limits, cleared: bool,
-    notes: list[str],
+    graph: Graph, hop: Hop, message: _Message, lags: Mapping[str, int], limits: Limits,
+    cleared: bool, notes: list[str],
 ) -> Synapse:  # fmt: skip
-    message = _message(graph, hop.source, limits)
     delay = synapse_delay(hop, lags, limits.delay_max)
     composed = compose(graph, hop)
     gate = 0 if cleared else hop.delay

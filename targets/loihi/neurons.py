@@ -112,8 +112,13 @@ def as_program(name: str, node: IntNeuron, shape: tuple[int, ...], lag: int) -> 
 
 
 def _in_32_bits(name: str, label: str, values: A) -> A:
-    if np.abs(values.astype(np.int64)).max() >= 1 << 31:
-        raise RefusedError(name, f"{label} needs more than 32 bits", "quantise it again")
+    largest = int(np.abs(values.astype(np.int64)).max())
+    if largest >= 1 << 31:
+        raise RefusedError(
+            name,
+            f"{label} needs more than 32 bits: it reaches {largest}",
+            "use smaller values; snnc.compile chooses some that fit",
+        )
     return np.asarray(values, np.int32)
 
 

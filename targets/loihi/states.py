@@ -163,7 +163,7 @@ def _in_32_bits(name: str, *states: A) -> None:
                 name,
                 f"its sum or state reaches {max(state.max(), -state.min())}, beyond the 32 bits"
                 " in which Lava computes",
-                "use smaller weights, exponents or inputs",
+                "use fewer input bits (--input-bits), or smaller weights or exponents",
             )
 
 

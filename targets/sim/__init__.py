@@ -33,8 +33,8 @@ class Sim(Target):
             if _is_real(node):
                 raise RefusedError(
                     name,
-                    f"a {type(node).__name__} of real numbers can't run on {self.name}",
-                    "quantise the graph first",
+                    f"a {type(node).__name__} computes real numbers, {self.name} runs integers",
+                    "compile the model with snnc.compile, which turns it into integers",
                 )
         lag = dict.fromkeys(graph.neurons, 0)
         return Emitted({}, lag, (), {"chip": limits.chip})

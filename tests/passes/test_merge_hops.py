@@ -150,6 +150,110 @@ def kinds(merged: Hop) -> list[str]:
     return [type(node).__name__ for _, node in merged]
 
 
+def test_holes_of_a_dilated_kernel_stay_holes() -> None:
+    """A 3×3 kernel of dilation 12 and a pointwise one: nine taps, not 25×25."""
+    rng = np.random.default_rng(7)
+    depthwise = Conv(rng.normal(size=(2, 1, 3, 3)), None, (1, 1), (12, 12), (12, 12), 2)
+    pointwise = Conv(rng.normal(size=(3, 2, 1, 1)), None, dilation=(5, 7))
+    upsampled = ConvTranspose(np.ones((2, 1, 1, 1)), None, (4, 4), groups=2)
+    spread = Conv(rng.normal(size=(3, 2, 3, 3)), None, (1, 1), (6, 4), (6, 4))
+    x = rng.normal(size=(2, 2, 13, 11))
+    for links in ([depthwise, pointwise], [pointwise_in(rng), depthwise], [upsampled, spread]):
+        hop: Hop = [(f"n{i}", node) for i, node in enumerate(links)]
+        ((_, merged),) = merge(list(hop), Signal(Kind.SPIKE, (2, 13, 11)), "a→b")
+        assert isinstance(merged, Conv | ConvTranspose)
+        assert merged.kernel == (3, 3)
+        np.testing.assert_allclose(run([("m", merged)], x), run(hop, x), atol=1e-9)
+
+
+def pointwise_in(rng: np.random.Generator) -> Conv:
+    return Conv(rng.normal(size=(2, 2, 1, 1)), None)
+
+
+def moved(rng: np.random.Generator, shape: tuple[int, ...]) -> Gather:
+    """Channels picked, repeated and left out, maps padded and cropped."""
+    values = np.arange(np.prod(shape)).reshape(shape)
+    if rng.random() < 0.7:
+        picked = rng.integers(-1, shape[0], rng.integers(1, 6))
+        each = (picked >= 0).reshape(-1, *(1,) * (len(shape) - 1))
+        values = np.where(each, values[np.maximum(picked, 0)], -1)
+    for axis in range(1, len(shape)):
+        before, after = (int(n) for n in rng.integers(-1, 3, 2))
+        place = np.arange(shape[axis] + before + after) - before
+        inside = (place >= 0) & (place < shape[axis])
+        values = np.take(values, np.where(inside, place, 0), axis)
+        values = np.where(np.expand_dims(inside, [a for a in range(len(shape)) if a != axis]),
+                          values, -1)  # fmt: skip
+    return Gather(values)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**32), axes=st.integers(0, 2))
+def test_moved_channels_and_maps_merge_with_what_is_around_them(seed: int, axes: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 5)), *(int(n) for n in rng.integers(4, 8, axes)))
+    signal, links = Signal(Kind.SPIKE, shape), []
+    try:
+        for index in range(int(rng.integers(1, 4))):
+            for make in (moved, random_node) if rng.random() < 0.5 else (random_node, moved):
+                node = make(rng, signal.shape)
+                signal = node.infer(f"n{index}", signal)
+                links.append((f"{make.__name__}{index}", node))
+    except GraphError:
+        return
+    merged = merge(list(links), Signal(Kind.SPIKE, shape), "a→b")
+    x = rng.normal(size=(2, *shape))
+    np.testing.assert_allclose(run(merged, x), run(links, x), atol=1e-9)
+
+
+def picked(channels: list[int], extents: tuple[int, ...]) -> Gather:
+    inner = int(np.prod(extents))
+    index = np.asarray(channels)[:, None] * inner + np.arange(inner)
+    return Gather(index.reshape(-1, *extents))
+
+
+def padding(shape: tuple[int, int, int], before: int, after: int) -> Gather:
+    index = np.arange(np.prod(shape)).reshape(shape)
+    return Gather(np.pad(index, ((0, 0), *[(before, after)] * 2), constant_values=-1))
+
+
+def kernel(*shape: int, groups: int = 1, stride: int = 1, pad: int = 1) -> Conv:
+    weight = np.random.default_rng(3).normal(size=shape)
+    return Conv(weight, None, (stride, stride), (pad, pad), groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("links", "weights"),
+    [
+        ([padding((4, 8, 8), 1, 1), kernel(3, 4, 3, 3, pad=0)], (3, 4, 3, 3)),
+        ([padding((4, 8, 8), 0, 1), kernel(3, 4, 3, 3, stride=2, pad=0)], (3, 4, 4, 4)),
+        ([padding((4, 8, 8), 1, 1), kernel(4, 1, 3, 3, groups=4, pad=0)], (4, 1, 3, 3)),
+        ([picked([2, 3], (8, 8)), kernel(3, 2, 3, 3)], (3, 4, 3, 3)),
+        ([picked([0, 2, 1, 3], (8, 8)), kernel(4, 2, 3, 3, groups=2)], (4, 4, 3, 3)),
+        ([picked([1, 0], (8, 8)), Place(1, 4), kernel(3, 4, 3, 3)], (3, 4, 3, 3)),
+        ([kernel(6, 4, 3, 3), picked([2, 3], (8, 8))], (2, 4, 3, 3)),
+        ([kernel(5, 4, 1, 1, pad=0), kernel(5, 1, 3, 3, groups=5)], (5, 4, 3, 3)),
+        ([kernel(5, 4, 2, 2, stride=2, pad=0), kernel(3, 5, 3, 3)], (3, 4, 6, 6)),
+        (
+            [Gather(np.arange(256).reshape(4, 8, 8).transpose(1, 2, 0)), Flatten(),
+             Linear(np.random.default_rng(3).normal(size=(3, 256)))],
+            (3, 256),
+        ),
+    ],
+)  # fmt: skip
+def test_splits_shuffles_and_padding_need_no_matrix(
+    links: list[Node], weights: tuple[int, ...]
+) -> None:
+    hop: Hop = [(f"n{i}", node) for i, node in enumerate(links)]
+    merged = merge(list(hop), Signal(Kind.SPIKE, (4, 8, 8)), "a→b")
+    last = merged[-1][1]
+    assert not isinstance(last, Sparse)
+    assert isinstance(last, Weighted)
+    assert last.weight.shape == weights
+    x = np.random.default_rng(4).normal(size=(2, 4, 8, 8))
+    np.testing.assert_allclose(run(merged, x), run(hop, x), atol=1e-9)
+
+
 def test_padding_between_two_convolutions_is_written_out() -> None:
     rng = np.random.default_rng(1)
     conv = Conv(rng.normal(size=(2, 2, 3, 3)), rng.normal(size=2), (1, 1), (1, 1))

@@ -99,6 +99,25 @@ def test_every_register_holds_its_number(
     assert report.decay_error <= 0.5 / 4096 * 1.0001
 
 
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), reset=st.sampled_from(["hard", "soft"]))
+def test_a_leaky_membrane_that_meets_its_threshold_fires(seed: int, reset: str) -> None:
+    """v ≥ θ, as SpikingJelly compares: sums of exact weights meet θ exactly, and often."""
+    rng = np.random.default_rng(seed)
+    graph = chain(rng.integers(-12, 13, (5, 4)) / 8, a_v=0.5, compare=">=", reset=reset)
+    spikes = {"in": (rng.random((4, 8, 4)) < 0.4).astype(float)}
+    real = run_float(graph, spikes).outputs["out"]
+    whole = run_int(quantise(graph, LOIHI2).graph, spikes).outputs["out"]
+    np.testing.assert_array_equal(whole, real)
+
+
+def test_on_loihi1_a_leaky_membrane_that_meets_its_threshold_fires() -> None:
+    graph = chain(np.eye(2), a_v=0.5, compare=">=")
+    spikes = {"in": np.ones((1, 6, 2))}
+    whole = run_int(quantise(graph, LOIHI1).graph, spikes).outputs["out"]
+    np.testing.assert_array_equal(whole, run_float(graph, spikes).outputs["out"])
+
+
 def test_eight_bits_are_used() -> None:
     rng = np.random.default_rng(0)
     result = quantise(chain(rng.normal(size=(8, 8)), a_v=0.9), LOIHI2)
@@ -273,6 +292,15 @@ def test_weights_of_zero_leave_the_bias_its_precision() -> None:
     result = quantise(chain(np.zeros((3, 2)), bias=np.asarray([0.3, 0.001, -0.2]), a_v=0.9), LOIHI2)
     found = neuron_of(result.graph).bias_v.ravel() / result.layers["n"].scale
     np.testing.assert_allclose(found, [0.3, 0.001, -0.2], atol=1e-4)
+
+
+@pytest.mark.parametrize("limits", [LOIHI1, LOIHI2], ids=["loihi1", "loihi2"])
+def test_a_clock_made_of_a_bias_alone_keeps_its_period(limits: Any) -> None:
+    graph = chain(np.zeros((1, 2)), b=1.0, theta=10.0, compare=">=")
+    x = {"in": np.zeros((1, 100, 2), int)}
+    real, whole = run_float(graph, x), run_int(quantise(graph, limits).graph, x)
+    assert real.outputs["out"].sum() == 10
+    np.testing.assert_array_equal(whole.outputs["out"], real.outputs["out"])
 
 
 def test_the_most_negative_weight_stays_on_the_grid() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,20 @@ from hypothesis import strategies as st
 
 from snnc.compiler import PIPELINE
 from snnc.errors import GraphError
-from snnc.ir import Conv, Graph, Input, Kind, Linear, Neuron, Node, Output
+from snnc.ir import (
+    Conv,
+    Delay,
+    Flatten,
+    Graph,
+    Input,
+    Kind,
+    Linear,
+    Neuron,
+    Node,
+    Output,
+    Pool,
+    Sum,
+)
 from snnc.passes.base import run_passes
 from snnc.passes.bias_synapse import BiasSynapse
 from snnc.passes.distribute import Distribute
@@ -77,6 +92,44 @@ def test_distribute_copies_weights_and_keeps_the_sum() -> None:
     x = {key: (rng.random((2, 20, 2, 5, 5)) < 0.3).astype(float) for key in "ab"}
     for name, spikes in run_float(graph, x).outputs.items():
         np.testing.assert_array_equal(run_float(split, x).outputs[name], spikes)
+
+
+def test_one_copy_of_the_weights_serves_a_row_of_sums() -> None:
+    """SEW blocks: x₁, x₁ + x₂, (x₁ + x₂) + x₃, … each feed one convolution."""
+    rng = np.random.default_rng(6)
+
+    def block() -> Conv:
+        return Conv(rng.normal(size=(2, 2, 3, 3)), rng.normal(size=2), padding=(1, 1))
+
+    nodes: dict[str, Node] = {"in": Input((2, 5, 5), Kind.SPIKE)}
+    edges, last = [], "in"
+    for index in range(5):
+        nodes |= {f"conv{index}": block(), f"n{index}": Neuron(scalar(0.5), scalar(1))}
+        edges += [(last, f"conv{index}"), (f"conv{index}", f"n{index}")]
+        nodes[f"sum{index}"] = Sum()
+        edges += [(last, f"sum{index}"), (f"n{index}", f"sum{index}")]
+        last = f"sum{index}"
+    nodes |= {"pool": Pool((5, 5), (5, 5), (0, 0)), "flat": Flatten(), "out": Output()}
+    nodes |= {"fc": Linear(rng.normal(size=(3, 2))), "n": Neuron(scalar(0.5), scalar(1))}
+    edges += itertools.pairwise([last, "pool", "flat", "fc", "n", "out"])
+    graph = Graph(nodes, tuple(edges), 8).check()
+    merged = run_passes(graph, PIPELINE)
+    weighted = [name for name, node in merged.nodes.items() if isinstance(node, Conv | Linear)]
+    assert sorted(weighted) == ["conv0", "conv1", "conv2", "conv3", "conv4", "fc"]
+    x = {"in": (rng.random((2, 8, 2, 5, 5)) < 0.3).astype(float)}
+    before, after = run_float(graph, x), run_float(merged, x)
+    np.testing.assert_array_equal(after.outputs["out"], before.outputs["out"])
+
+
+def test_a_signal_added_to_itself_counts_twice() -> None:
+    nodes: dict[str, Node] = {"in": Input((3,), Kind.SPIKE), "a": Sum(), "b": Sum(), "c": Sum()}
+    nodes |= {"fc": Linear(np.eye(3)), "n": Neuron(scalar(1), scalar(3.5)), "out": Output()}
+    edges = [("in", "a"), ("in", "b"), ("a", "b"), ("in", "c"), ("b", "c"), ("a", "fc")]
+    edges += itertools.pairwise(["c", "fc", "n", "out"])
+    graph = Graph(nodes, tuple(edges), 1).check()
+    x = {"in": np.ones((1, 1, 3))}
+    for tested in (graph, run_passes(graph, PIPELINE)):
+        assert run_float(tested, x, {"n": ("h",)}).records["n", "h"].max() == 4
 
 
 def test_readout_holds_a_current_exactly() -> None:
@@ -192,6 +245,24 @@ def test_bias_synapse_keeps_every_membrane() -> None:
     before, after = (run_float(g, x, {"n": ("h",)}) for g in (graph, result))
     np.testing.assert_allclose(after.records["n", "h"], before.records["n", "h"], atol=1e-12)
     np.testing.assert_array_equal(after.outputs["out"], before.outputs["out"])
+
+
+@pytest.mark.parametrize("first", ["fc", "rec"])
+def test_bias_synapse_of_a_recurrent_layer_stays_out_of_its_loop(first: str) -> None:
+    rng = np.random.default_rng(9)
+    nodes: dict[str, Node] = {
+        "in": Input((3,), Kind.SPIKE), "fc": Linear(rng.normal(size=(4, 3))), "late": Delay(1),
+        "rec": Linear(rng.normal(size=(4, 4)), rng.normal(size=4)),
+        "n": Neuron(scalar(0.8), scalar(1), a_u=scalar(0.6), reset="soft"), "out": Output(),
+    }  # fmt: skip
+    edges = [("in", "fc"), ("n", "late"), ("late", "rec"), ("n", "out")]
+    edges += [(name, "n") for name in sorted(("fc", "rec"), key=lambda name: name != first)]
+    graph = Graph(nodes, tuple(edges), 12).check()
+    result = BiasSynapse().run(graph).check()
+    assert result.sources("n.silence") == ["in"]
+    x = {"in": (rng.random((3, 12, 3)) < 0.4).astype(float)}
+    before, after = (run_float(g, x, {"n": ("h",)}) for g in (graph, result))
+    np.testing.assert_allclose(after.records["n", "h"], before.records["n", "h"], atol=1e-12)
 
 
 def test_bias_synapse_leaves_a_neuron_without_synaptic_current() -> None:
