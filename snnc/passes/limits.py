@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 
@@ -60,6 +61,7 @@ class Limits:
         return (1 << (self.bias_mant_bits - 1)) - 1
 
 
+@cache
 def read_limits(path: Path) -> Limits:
     """Reads a data file with one table per figure: `value` and `source`."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
