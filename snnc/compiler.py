@@ -194,21 +194,16 @@ def _host_facts(regions: Regions, quantised: Quantised, units: Mapping[str, Any]
         for into, signals in (("cores", regions.entering), ("host", regions.leaving))
         for name, signal in signals.items()
     ]  # fmt: skip
-    outputs = dict(units) if regions.head is None else {
-        **{name: units[name] for name in regions.core.outputs if _stays(regions, name)},
-        **{name: {"unit": 1.0} for name in regions.head.outputs},
-    }  # fmt: skip
     leaving = {f"{name}{LEAVING}": quantised.units[f"{name}{LEAVING}"] for name in regions.leaving}
+    behind = [] if regions.head is None else regions.head.outputs
+    outputs = {name: unit for name, unit in units.items() if name not in leaving}
+    outputs |= {name: {"unit": 1.0} for name in behind}
     places = {
         "stem": [] if regions.stem is None else list(regions.stem.nodes),
         "head": [] if regions.head is None else list(regions.head.nodes),
     }
     host = {"why": dict(regions.why), "crossings": crossings, "units": leaving, **places}
     return {"outputs": outputs, "host": host}
-
-
-def _stays(regions: Regions, output: str) -> bool:
-    return output.removesuffix(LEAVING) not in regions.leaving
 
 
 def _integer_artefact(

@@ -56,24 +56,17 @@ SAMPLES = 3
 
 
 @dataclass
-class Net:
-    """A graph that grows; every `add` returns the name of the new node.
+class Net(Builder):
+    """A graph that grows, with random numbers.
 
     Attributes:
         rng: of all numbers. numbers: `grid` draws weights and decays that every chip holds
             exactly, `real` draws any.
     """
 
-    rng: Rng
-    numbers: Numbers
-    nodes: dict[str, Node] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
-    steps: int = 6
-
-    def add(self, name: str, node: Node, *sources: str) -> str:
-        self.nodes[name] = node
-        self.edges += [(source, name) for source in sources]
-        return name
+    rng: Rng = field(kw_only=True)
+    numbers: Numbers = field(kw_only=True)
+    steps: int = field(kw_only=True)
 
     def spikes(self, shape: tuple[int, ...], name: str = "input") -> str:
         return self.add(name, Input(shape, Kind.SPIKE))
@@ -109,12 +102,11 @@ class Net:
         return self.add(name, Neuron(**{**settings, **changes}), *sources)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        graph = Graph(self.nodes, tuple(self.edges), self.steps)
-        return graph.signals[name].shape
+        return self.signal(name).shape
 
     def read(self, source: str, **options: Any) -> Graph:
         self.add(f"{source}.out", Output(**options), source)
-        return Graph(self.nodes, tuple(self.edges), self.steps).check()
+        return self.graph(self.steps)
 
 
 Build = Callable[[Net], Graph]
@@ -143,7 +135,7 @@ def operation(group: str, name: str) -> Callable[[Build], Build]:
 def model(chosen: Operation, seed: int, numbers: Numbers) -> Model:
     """A random network with the operation, and samples for it."""
     rng = np.random.default_rng(seed)
-    graph = chosen.build(Net(rng, numbers, steps=int(rng.integers(3, 9))))
+    graph = chosen.build(Net(rng=rng, numbers=numbers, steps=int(rng.integers(3, 9))))
     x: dict[str, Any] = {}
     for name in graph.inputs:
         signal = graph.signals[name]
@@ -462,7 +454,7 @@ def _leaky(net: Net, period: int, **changes: Any) -> Neuron:
 
 
 def _coefficients(net: Net, shape: tuple[int, ...], axes: str, **options: Any) -> Pyramid:
-    return haar(Builder(net.nodes, net.edges), "haar", net.spikes(shape), axes, **options)
+    return haar(net, "haar", net.spikes(shape), axes, **options)
 
 
 def _spiking(net: Net, pyramid: Pyramid) -> Pyramid:
@@ -472,7 +464,7 @@ def _spiking(net: Net, pyramid: Pyramid) -> Pyramid:
         weights = Scale(np.abs(net.draw(*net.shape(bands.node))))
         weighted = net.add(f"{name}.weights", weights, bands.node)
         spiking = _leaky(net, bands.period, theta=0.5)
-        grown = Builder(net.nodes, net.edges)
+        grown = net
         return neurons(grown, f"{name}.lif", replace(bands, node=weighted), spiking)
 
     high = [layer(bands, f"high{level}") for level, bands in enumerate(pyramid.high)]
@@ -496,7 +488,7 @@ def _inverse(name: str, shape: tuple[int, ...], axes: str, **options: Any) -> No
     def build(net: Net) -> Graph:
         net.steps += 4
         pyramid = _spiking(net, _coefficients(net, shape, axes, **options))
-        back = inverse_haar(Builder(net.nodes, net.edges), "inverse", pyramid)
+        back = inverse_haar(net, "inverse", pyramid)
         return net.read(net.neuron("lif", back.node, theta=np.asarray(0.125)))
 
 
@@ -523,7 +515,7 @@ def _spikinghash(net: Net) -> Graph:
     settings = {"between": _leaky(net, 2), "low": _leaky(net, 2, theta=0.5)}
     pyramid = _coefficients_fired(net, (1, 4, 4), "hwt", **settings)
     late = {"between": _leaky(net, 2, theta=0.375), "low": _leaky(net, 2, theta=0.375)}
-    back = inverse_haar(Builder(net.nodes, net.edges), "inverse", pyramid, **late)
+    back = inverse_haar(net, "inverse", pyramid, **late)
     return net.read(net.neuron("lif", back.node, theta=np.asarray(0.375)))
 
 
@@ -534,7 +526,7 @@ def _coefficients_fired(net: Net, shape: tuple[int, ...], axes: str, **settings:
 @operation("wavelets", "neuron at half rate, with a bias")
 def _half_rate(net: Net) -> Graph:
     pyramid = _coefficients(net, (4,), "t")
-    grown = Builder(net.nodes, net.edges)
+    grown = net
     high = add_bias(grown, "biased", pyramid.high[0], net.bias(4))
     spikes = neurons(grown, "lif", high, _leaky(net, 2))
     return net.read(net.neuron("lif1", net.linear("fc", 3, spikes.node)))
@@ -543,7 +535,7 @@ def _half_rate(net: Net) -> Graph:
 @operation("wavelets", "learned weight per coefficient and slot of time")
 def _slot_weights(net: Net) -> Graph:
     pyramid = _coefficients(net, (3,), "t")
-    grown = Builder(net.nodes, net.edges)
+    grown = net
     spikes = neurons(grown, "lif", pyramid.high[0], _leaky(net, 2))
     weights = net.draw(net.steps // 2 + 1, 3)
     weighted = slot_weights(grown, "slots", spikes, weights)

@@ -82,15 +82,17 @@ def test_only_what_is_known_is_refused(operation: Operation) -> None:
     assert all(refused) if operation.name in REFUSED else not any(refused)
 
 
-@each_operation
-def test_the_numbers_of_the_grid_change_no_spike(operation: Operation) -> None:
-    """Weights and leaks that every chip holds: S2 has the spikes of S1 wherever v isn't read."""
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in OPERATIONS if operation.name not in REFUSED],
+    ids=lambda operation: operation.name,
+)
+def test_the_numbers_of_the_grid_change_few_spikes(operation: Operation) -> None:
+    """Weights and leaks that every chip holds; averages and inputs still round."""
     compared = differing = 0
     for seed in range(1, 12, 2):
-        try:
-            artefact = compile_model(model(operation, seed, "grid"), Options(chip="loihi2"))
-        except RefusedError:
-            pytest.skip("refused on this chip")
+        artefact = compiled(operation, seed, "loihi2")
+        assert artefact is not None
         pair = verify(artefact, stages=["s1", "s2"]).pairs[0]
         compared += pair.compared
         differing += pair.differing

@@ -17,7 +17,7 @@ from snnc.frontends.call import Call
 from snnc.frontends.neurons import to_numpy
 from snnc.frontends.recurrence import unified
 from snnc.frontends.values import Value, joined
-from snnc.ir import Graph, Kind, Node, Output, Scale
+from snnc.ir import Graph, Kind, Node, Output, Scale, closure
 from snnc.ir.ops import Reduce
 from snnc.reference.float64 import run_float
 
@@ -130,13 +130,7 @@ def _sample_first(tensor: Tensor, value: Value) -> NDArray[Any]:
 
 def pruned(graph: Graph, inputs: set[str]) -> Graph:
     """The graph without nodes that lead to no output."""
-    alive: set[str] = set(graph.outputs) | inputs
-    waiting = list(graph.outputs)
-    while waiting:
-        for source in graph.sources(waiting.pop()):
-            if source not in alive:
-                alive.add(source)
-                waiting.append(source)
+    alive = closure(graph.outputs, graph.sources) | inputs
     nodes = {name: node for name, node in graph.nodes.items() if name in alive}
     return replace(graph, nodes=nodes, edges=tuple(e for e in graph.edges if set(e) <= alive))
 

@@ -1,6 +1,6 @@
 """Graphs, operations, signal types, shapes, the text form and graph files."""
 
-from snnc.ir.graph import Edge, Graph
+from snnc.ir.graph import Edge, Graph, closure
 from snnc.ir.ops import (
     OPS,
     Array,
@@ -61,4 +61,5 @@ __all__ = [
     "Sparse",
     "Sum",
     "Weighted",
+    "closure",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -249,6 +249,17 @@ class Graph:
     def noting(self, *notes: str) -> Graph:
         """A copy with further notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def closure(names: Iterable[str], step: Callable[[str], Iterable[str]]) -> set[str]:
+    """`names` and all that `step` (a graph's `sources` or `targets`) leads to from them."""
+    found = set(names)
+    waiting = list(found)
+    while waiting:
+        new = [name for name in step(waiting.pop()) if name not in found]
+        found.update(new)
+        waiting += new
+    return found
 
 
 def _summed(signals: Iterable[Signal]) -> Signal:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,13 @@ LINEAR = (
     Linear, Conv, ConvTranspose, Sparse, Pool, Flatten, Place, Gather, Scale, Sum, Delay,
 )  # fmt: skip
 """What may stand between two populations: it commutes with sums and delays."""
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name`, or the first of name@1, name@2, … that is not taken; copies of copies count on."""
+    stem = name.split("@")[0]
+    names = itertools.chain([name], (f"{stem}@{index}" for index in itertools.count(1)))
+    return next(free for free in names if free not in taken)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph, Neuron, Node, Sparse, Weighted
+from snnc.ir import Graph, Neuron, Node, Sparse, Weighted, closure
 from snnc.passes.base import LINEAR, Pass
 from snnc.passes.hop_rules import per_value
 
@@ -76,11 +76,7 @@ def _with_axon(graph: Graph, name: str, biased: list[str]) -> Graph:
 
 def _feeder(graph: Graph, name: str) -> str:
     """A population that feeds a neuron and is in no loop with it, else an input."""
-    behind, waiting = {name}, [name]
-    while waiting:
-        new = [target for target in graph.targets(waiting.pop()) if target not in behind]
-        behind.update(new)
-        waiting += new
+    behind = closure([name], graph.targets)
     fed_by = (_population(graph, source) for source in graph.sources(name))
     return next((source for source in fed_by if source not in behind), graph.inputs[0])
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from snnc.errors import RefusedError
 from snnc.ir import Graph, Kind, Node, Scale, Sum, Weighted
-from snnc.passes.base import LINEAR, Pass
+from snnc.passes.base import LINEAR, Pass, free_name
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def _split(graph: Graph, name: str) -> Graph:
     copies: list[tuple[list[str], str, str]] = []
     for target in graph.targets(name):
         for index, sources in enumerate(_groups(graph, name)):
-            copy = name if not copies else _free_name(name, graph.nodes, nodes)
+            copy = name if not copies else free_name(name, graph.nodes.keys() | nodes.keys())
             copies.append((sources, copy, target))
             nodes[copy] = node if index == 0 else _without_bias(node)
     edges = [edge for edge in graph.edges if name not in edge]
@@ -124,15 +122,6 @@ def _split(graph: Graph, name: str) -> Graph:
     for key, value in graph.nodes.items():
         kept.update(nodes if key == name else {key: value})
     return graph.with_(nodes=kept, edges=tuple(edges))
-
-
-def _free_name(name: str, *taken: Mapping[str, Node]) -> str:
-    """The first of name@1, name@2, … that no node has: a node may be split more than once."""
-    return next(
-        copy
-        for copy in (f"{name.split('@')[0]}@{index}" for index in itertools.count(1))
-        if not any(copy in nodes for nodes in taken)
-    )
 
 
 def _without_bias(node: Node) -> Node:

@@ -401,17 +401,11 @@ def _transposed_after_conv(a: Conv, b: ConvTranspose) -> ConvTranspose | None:
     full = all(d * (k - 1) + 1 == s for d, k, s in zip(b.dilation, b.kernel, b.stride, strict=True))
     if not full and any(k > 1 for k in a.kernel):
         return None
-    depthwise = a.groups == b.groups == len(a.weight) == len(b.weight)
-    first = real(a.weight if depthwise else ungrouped(a))
-    second = real(b.weight if depthwise else ungrouped(b))
-    subscripts = "oi,oi...->oi..." if depthwise else "om,mc...->oc..."
-    flipped = first[(slice(None), slice(None), *(slice(None, None, -1),) * len(a.kernel))]
-    step = tuple(s * d for s, d in zip(b.stride, a.dilation, strict=True))
-    frame = replace(b, weight=np.zeros((1, 1, *a.kernel)), dilation=step)
-    weight, dilation = _laid_out(
-        lambda i: np.einsum(subscripts, second[tap(i)], flipped),
-        len(second), frame, b.kernel, b.dilation, flip=False,
-    )  # fmt: skip
+    backwards = (slice(None), slice(None), *(slice(None, None, -1),) * len(a.kernel))
+    spread = tuple(s * d for s, d in zip(b.stride, a.dilation, strict=True))
+    flipped = replace(a, weight=a.weight[backwards], dilation=spread)
+    product, depthwise = _tap_products(flipped, b)
+    weight, dilation = _laid_out(product, len(b.weight), flipped, b.kernel, b.dilation, flip=False)
     groups = len(weight) if depthwise else 1
     none = (0,) * len(dilation)
     return ConvTranspose(weight, None, b.stride, padding, none, dilation, groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ from snnc.ir import (
     Sum,
     Weighted,
 )
-from snnc.passes.base import LINEAR, Pass
+from snnc.passes.base import LINEAR, Pass, free_name
 from snnc.passes.hop_matrix import Step, written_out
 from snnc.passes.hop_rules import Gain, Shape, as_conv, compose_convs, composes, pair, per_channel
 from snnc.reference.linear import apply
@@ -113,7 +113,7 @@ def _rewrite(
     where = f"{'+'.join(sources)}→{target}"
     others = graph.nodes.keys() - set(names)
     merged = [
-        (_free(name, others), node) for name, node in merge(links, signals[sources[0]], where)
+        (free_name(name, others), node) for name, node in merge(links, signals[sources[0]], where)
     ]
     chain = [name for name, _ in merged]
     nodes: dict[str, Node] = {}
@@ -132,12 +132,6 @@ def _rewrite(
         elif edge[0] == sources[0]:
             edges += new
     return graph.with_(nodes=nodes, edges=tuple(edges))
-
-
-def _free(name: str, taken: Set[str]) -> str:
-    """`name`, or the first of name@1, name@2, … that no other node has."""
-    names = itertools.chain([name], (f"{name}@{i}" for i in itertools.count(1)))
-    return next(free for free in names if free not in taken)
 
 
 def merge(links: Hop, x: Signal, where: str) -> Hop:

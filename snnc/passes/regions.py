@@ -24,6 +24,7 @@ from snnc.ir import (
     Output,
     Rate,
     Signal,
+    closure,
 )
 
 LEAVING = ".out"
@@ -140,17 +141,6 @@ def _known(graph: Graph, host: Iterable[str]) -> list[str]:
     return names
 
 
-def _closure(names: Iterable[str], step: Callable[[str], list[str]]) -> set[str]:
-    """`names` and all that `step` leads to from them."""
-    found = set(names)
-    waiting = list(found)
-    while waiting:
-        new = [name for name in step(waiting.pop()) if name not in found]
-        found.update(new)
-        waiting += new
-    return found
-
-
 def _host_only(graph: Graph, name: str) -> tuple[str, str]:
     """(why no core computes a node, what to train instead), '' where one does."""
     match node := graph.nodes[name]:
@@ -176,8 +166,8 @@ def _sides(graph: Graph, why: Mapping[str, str], wanted: list[str]) -> tuple[set
     behind: list[str] = []
     between: list[str] = []
     for name in why:
-        up = _closure([name], graph.sources) & neurons - {name}
-        down = _closure([name], graph.targets) & neurons - {name}
+        up = closure([name], graph.sources) & neurons - {name}
+        down = closure([name], graph.targets) & neurons - {name}
         # A neuron that only adds up what a host computes can run there, too.
         if not down & spiking and (up or not down):
             behind.append(name)
@@ -187,7 +177,7 @@ def _sides(graph: Graph, why: Mapping[str, str], wanted: list[str]) -> tuple[set
             behind.append(name)
         else:
             between.append(name)
-    stem, head = _closure(before, graph.sources), _closure(behind, graph.targets)
+    stem, head = closure(before, graph.sources), closure(behind, graph.targets)
     stuck = [name for name in between if name not in stem | head]
     if stuck:
         raise _between(graph, stuck, why)
@@ -223,7 +213,7 @@ def _up_to_spikes(graph: Graph, stem: set[str], head: set[str]) -> set[str]:
         new = leaving - stem - head
         if not new:
             return stem
-        stem |= _closure(new, graph.sources)
+        stem |= closure(new, graph.sources)
 
 
 def _check_core(graph: Graph, stem: set[str], head: set[str], why: Mapping[str, str]) -> None:

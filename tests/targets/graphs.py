@@ -473,8 +473,9 @@ def int_graphs(draw: Draw, want: Wanted = Wanted()) -> Graph:
         _maybe_product(b, populations)
         name = _neuron_layer(b, populations, last)
         if _feeds_wide(b, name) and not last:
-            # A 24-bit state needs small weights behind it, so that sums stay in 32 bits.
+            # A 24-bit state needs few and small weights behind it: 256·2·2²³·2⁻⁸⁺⁶ is in 32 bits.
             weight = np.full((2, int(np.prod(b.shape(name)))), 2, np.int32)
+            weight[:, 256:] = 0
             source = name if len(b.shape(name)) == 1 else b.add("flatten", Flatten(), name)
             name = b.neuron(b.add("linear", Linear(weight, None, -8), source), last=True)
             populations.append(name)
