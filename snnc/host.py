@@ -57,13 +57,18 @@ class Host:
         """
         if self.head is None:
             return trace
+        values = self.behind(trace, front, units)
+        outputs = run_float(self.head, values, {}).outputs
+        crossed = {f"{name}{LEAVING}" for name in self.head.inputs}
+        kept = {name: v for name, v in trace.outputs.items() if name not in crossed}
+        return replace(trace, outputs={**kept, **outputs})
+
+    def behind(self, trace: Trace, front: Values, units: Mapping[str, float]) -> dict[str, A]:
+        """Inputs of the head, by name; the arguments are those of `finish`."""
         made = {
             name.removesuffix(LEAVING): value * units[name]
             for name, value in trace.outputs.items()
-            if name.removesuffix(LEAVING) in self.head.inputs
+            if name in units
         }
-        values = {name: made.get(name, front.get(name)) for name in self.head.inputs}
-        outputs = run_float(self.head, values, {}).outputs  # type: ignore[arg-type]
-        crossed = {f"{name}{LEAVING}" for name in made}
-        kept = {name: v for name, v in trace.outputs.items() if name not in crossed}
-        return replace(trace, outputs={**kept, **outputs})
+        assert self.head is not None
+        return {name: made.get(name, front.get(name)) for name in self.head.inputs}  # type: ignore[misc]

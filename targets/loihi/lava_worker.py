@@ -8,6 +8,7 @@ processes that Lava started.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -131,6 +132,24 @@ def end_on_failure() -> None:
     SystemProcess.run = run
 
 
+def tell_every_arrival() -> None:
+    """Makes Lava's receiving ports wake who waits for them at every message.
+
+    Lava 0.10 wakes only where the queue was empty when the message came; a reader that empties it
+    between that look and the message's entry then waits for ever, and the whole network with it.
+    """
+    from lava.magma.compiler.channels.pypychannel import CspRecvPort
+
+    def listen(port: Any, arrived: Any) -> None:
+        with contextlib.suppress(EOFError):
+            while arrived.acquire() and not port._done:
+                port._queue.put_nowait(0)
+                if (observer := port.observer) is not None:
+                    observer()
+
+    CspRecvPort._req_callback = listen
+
+
 def follow_parent() -> None:
     """Ends this process group when the process that started it is gone."""
     parent = os.getppid()
@@ -174,6 +193,7 @@ def main(argument: str) -> None:
         return
     apply_shim()
     end_on_failure()
+    tell_every_arrival()
     run_jobs(Path(argument))
 
 

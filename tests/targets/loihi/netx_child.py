@@ -102,6 +102,7 @@ def export(net: Any, path: Path) -> None:
 def work() -> None:
     lava_worker.apply_shim()
     lava_worker.end_on_failure()
+    lava_worker.tell_every_arrival()
     {"run": run, "slayer": slayer}[sys.argv[1]](Path(sys.argv[2]))
 
 

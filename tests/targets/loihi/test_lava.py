@@ -265,6 +265,15 @@ def test_a_failure_inside_lava_is_told_in_its_own_words(monkeypatch: pytest.Monk
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.lava
+@needs_lava
+def test_a_reader_is_woken_by_every_message() -> None:
+    """Lava's own port stays silent where the queue held a message: networks could stand still."""
+    child = [sys.executable, str(Path(__file__).with_name("arrival_child.py"))]
+    found = subprocess.run(child, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.split()[-2:] == ["0", "1"]
+
+
 def test_a_child_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     script = tmp_path / "hang.py"
     script.write_text(
