@@ -9,13 +9,14 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constr
 install: $(READY)
 
 # torch is named on its own and pinned: a plain `torch` pulls gigabytes of CUDA packages.
-# SpikingJelly asks for torchvision and torchaudio, which nothing here needs: hence --no-deps.
+# SpikingJelly and NeuroBench ask for torchvision and torchaudio, sinabs for a vendor's SDK, which
+# nothing here needs: hence --no-deps. The last two are what tests compare energy counts with.
 $(READY): pyproject.toml constraints.txt scripts/install_lava.py
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 	$(PIP) torch==2.13.0
-	$(PIP) loguru SciencePlots tensorboard
+	$(PIP) loguru SciencePlots tensorboard tqdm pbr
 	$(PIP) -e '.[examples,test]'
-	$(PIP) --no-deps spikingjelly==2.0.0
+	$(PIP) --no-deps spikingjelly==2.0.0 neurobench==2.3.0 sinabs==3.1.3
 	$(BIN)/python scripts/install_lava.py
 	touch $@
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import compile_time, deep, speed
+from benchmarks import compile_time, deep, energy, speed
 
 FOLDER = Path("bench-out")
 
@@ -24,6 +24,8 @@ def main() -> None:
     _save("compile_time", compile_time.table(compiled), compiled)
     networks = deep.run()
     _save("deep", deep.table(networks), networks)
+    counted = energy.run(options.quick)
+    _save("energy", energy.table(counted), counted)
 
 
 def _save(name: str, text: str, data: object) -> None:

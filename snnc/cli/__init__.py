@@ -12,6 +12,7 @@ import click
 from snnc import __version__
 from snnc.cli.compile import compile_command
 from snnc.cli.doctor import doctor_command
+from snnc.cli.energy import energy_command
 from snnc.cli.run import run_command
 from snnc.cli.show import show_command
 from snnc.cli.targets import targets_command
@@ -32,6 +33,7 @@ for command in (
     compile_command,
     run_command,
     verify_command,
+    energy_command,
     show_command,
     targets_command,
     doctor_command,

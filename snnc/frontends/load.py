@@ -34,6 +34,11 @@ class SourceOptions:
     time_axis: int | None = None
 
 
+def is_factory(source: str) -> bool:
+    """Whether a source is `package.module:factory`, the user's own code, and no file."""
+    return bool(_FACTORY.match(source)) and not Path(source).exists()
+
+
 def _need_torch(source: str) -> None:
     if find_spec("torch") is None:
         raise ToolError(source, "needs torch, which is not installed", "pip install torch==2.13.0")
@@ -64,7 +69,7 @@ def load_source(source: str, options: SourceOptions) -> Model:
         ToolError: the source needs torch, and there is none.
         TraceError, GraphError: what the source's own frontend raises.
     """
-    if _FACTORY.match(source) and not Path(source).exists():
+    if is_factory(source):
         _need_torch(source)
         from snnc.frontends.factory import load_factory
 

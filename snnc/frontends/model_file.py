@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from snnc.atomic import write_whole
 from snnc.errors import ModelFileError
 from snnc.frontends.model import Example, Model, pack_spikes, unpack_spikes
-from snnc.frontends.trace import ExampleInput, InputKind, trace
+from snnc.frontends.running import ExampleInput, InputKind
+from snnc.frontends.trace import trace
 from snnc.ir.files import from_tree, to_tree
 from snnc.ir.nir_file import write_nir
 

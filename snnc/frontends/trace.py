@@ -8,10 +8,9 @@ times instead of making T copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -30,14 +29,12 @@ from snnc.frontends.results import (
     renamed,
     with_gates,
 )
+from snnc.frontends.running import ExampleInput, InputKind, checked_inputs, left_as_found
 from snnc.frontends.source_lines import line_of
 from snnc.frontends.tracer import Tracer, takes_sequences
 from snnc.frontends.values import Axes, Value, feature_axes
 from snnc.ir import Graph, Kind, Rate
 from snnc.reference.agreement import check_agreement
-
-InputKind = Literal["analog", "spike", "graded"]
-ExampleInput = Tensor | tuple[Tensor, ...]
 
 
 def trace(
@@ -91,8 +88,8 @@ def _traced(
     time_axis: int | None,
     input_kind: InputKind,
 ) -> Model:
-    inputs = _checked_inputs(example_input, steps, input_kind)
-    with _left_as_found(module):
+    inputs = checked_inputs(example_input, steps, input_kind)
+    with left_as_found(module):
         run = Run(module, inputs, steps, time_axis, input_kind)
         if run.time_axis is None:
             return run.once_then_repeat()
@@ -102,55 +99,12 @@ def _traced(
             if not run.may_be_single_step:
                 raise
             first = error
-    with _left_as_found(module):
+    with left_as_found(module):
         try:
             return Run(module, inputs, steps, time_axis, input_kind).step_by_step()
         except TraceError as second:
             crashed = second.__cause__ is not None and first.__cause__ is None
             raise (first if crashed else second) from second.__cause__
-
-
-def _checked_inputs(
-    example_input: ExampleInput, steps: int | None, input_kind: InputKind
-) -> tuple[Tensor, ...]:
-    inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
-    if not inputs or not all(isinstance(x, Tensor) for x in inputs):
-        raise InputError("example_input", "is not a tensor", "pass a batch as a torch tensor")
-    if steps is not None and steps < 1:
-        raise OptionError("steps", f"{steps} steps", "give at least 1")
-    if input_kind not in ("analog", "spike", "graded"):
-        raise OptionError("input_kind", f"{input_kind!r}", "use analog, spike or graded")
-    for x in inputs:
-        if x.dim() < 2 or 0 in x.shape:
-            raise InputError(
-                "example_input", f"has shape {tuple(x.shape)}", "give it a batch axis: (batch, …)"
-            )
-        if input_kind == "spike" and not bool(((x == 0) | (x == 1)).all()):
-            raise InputError("example_input", "has other values than 0 and 1", "use kind analog")
-        if input_kind == "graded" and not bool((x == x.round()).all()):
-            raise InputError("example_input", "has values that are no integers", "use kind analog")
-    return tuple(x.detach() for x in inputs)
-
-
-@contextmanager
-def _left_as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode; puts every attribute, buffer and flag of all submodules back afterwards."""
-    nested = ("_buffers", "_parameters", "_modules", "_memories")
-    saved = [
-        (m, dict(vars(m)), {key: dict(vars(m)[key]) for key in nested if key in vars(m)})
-        for m in module.modules()
-    ]
-    try:
-        module.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for m, attributes, inner in saved:
-            vars(m).clear()
-            vars(m).update(attributes)
-            for key, values in inner.items():
-                vars(m)[key].clear()
-                vars(m)[key].update(values)
 
 
 class Run:
@@ -321,3 +275,6 @@ def _source(module: nn.Module) -> dict[str, str]:
     """Versions of the frameworks whose layers the module uses."""
     used = {type(part).__module__.partition(".")[0] for part in module.modules()} | {"torch"}
     return {name: version(name) for name in ("torch", "snntorch", "spikingjelly") if name in used}
+
+
+__all__ = ["ExampleInput", "InputKind", "run_module", "trace"]

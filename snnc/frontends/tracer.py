@@ -85,7 +85,7 @@ class Tracer(TorchFunctionMode):
     def _patch(self, root: nn.Module) -> None:
         """Makes every submodule say when it is called; a neuron is called through its adapter.
 
-        Only the instances are touched, and `_left_as_found` undoes it.
+        Only the instances are touched, and `left_as_found` undoes it.
         """
         hidden: set[nn.Module] = set()
         for path, module in root.named_modules():
@@ -126,7 +126,7 @@ class Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside_neuron or not self._touches(args, kwargs):
             return func(*args, **kwargs)
-        name = _name(func)
+        name = function_name(func)
         if name in rules.QUERIES or name in rules.CREATORS:
             return func(*args, **kwargs)
         if name in rules.OF_ANOTHER and args and not self.is_tracked(args[0]):
@@ -256,7 +256,8 @@ def _flat(items: Iterable[Any]) -> Iterator[Any]:
             yield item
 
 
-def _name(func: Callable[..., Any]) -> str:
+def function_name(func: Callable[..., Any]) -> str:
+    """The name that a function, method or operator of torch has in the tables of rules."""
     name = getattr(func, "__name__", str(func))
     if name == "__get__":
         return f"{getattr(getattr(func, '__self__', None), '__name__', '')}.get"

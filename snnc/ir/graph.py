@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from snnc.errors import GraphError
-from snnc.ir.ops import Delay, Input, IntNeuron, Neuron, Node, Output, Sum
+from snnc.ir.ops import Delay, Input, IntNeuron, Neuron, Node, Output, Place, Sum
 from snnc.ir.signals import Kind, Rate, Signal
 
 Edge = tuple[str, str]
@@ -167,7 +167,19 @@ class Graph:
                     f"inputs of different shapes: {known[0]} {first.shape},"
                     f" {other} {table[other].shape}",
                 )
-        return _summed([table[s] for s in known])
+        apart = len(known) == len(sources) and self._side_by_side(sources, table)
+        return _summed([table[s] for s in known], apart)
+
+    def _side_by_side(self, sources: Sequence[str], table: Mapping[str, Signal]) -> bool:
+        """Whether the sources are the parts of a concatenation, no two of which overlap."""
+        ranges = []
+        for name in sources:
+            node = self.nodes[name]
+            if not isinstance(node, Place) or not all(s in table for s in self._sources[name]):
+                return False
+            channels = table[self._sources[name][0]].shape[0]
+            ranges.append((node.start, node.start + channels))
+        return all(end <= start for (_, end), (start, _) in pairwise(sorted(ranges)))
 
     def input_signal(self, name: str) -> Signal:
         """Type of the summed input of `name`."""
@@ -262,13 +274,16 @@ def closure(names: Iterable[str], step: Callable[[str], Iterable[str]]) -> set[s
     return found
 
 
-def _summed(signals: Iterable[Signal]) -> Signal:
-    signals = list(signals)
+def _summed(signals: Sequence[Signal], apart: bool) -> Signal:
+    """Type of a sum; of parts side by side, in which nothing adds up, the widest of their kinds."""
     rate = Rate.SAMPLE if all(s.rate is Rate.SAMPLE for s in signals) else Rate.STEP
     if len(signals) == 1:
         return signals[0]
-    real = any(s.kind is Kind.ANALOG for s in signals)
-    return Signal(Kind.ANALOG if real else Kind.GRADED, signals[0].shape, rate)
+    kinds = {s.kind for s in signals}
+    if Kind.ANALOG in kinds:
+        return Signal(Kind.ANALOG, signals[0].shape, rate)
+    spikes = apart and kinds == {Kind.SPIKE}
+    return Signal(Kind.SPIKE if spikes else Kind.GRADED, signals[0].shape, rate)
 
 
 def _check_size(name: str, signal: Signal) -> None:

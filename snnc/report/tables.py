@@ -26,7 +26,7 @@ STAGES = {
 }
 
 
-def _table(title: str, *columns: str, numbers: bool = True) -> Table:
+def new_table(title: str, *columns: str, numbers: bool = True) -> Table:
     """A table whose columns after the first hold numbers (right-aligned) or words."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for index, column in enumerate(columns):
@@ -35,10 +35,17 @@ def _table(title: str, *columns: str, numbers: bool = True) -> Table:
     return table
 
 
+def paragraph(text: str, mark: str = "·", style: str = "") -> Table:
+    """A paragraph behind a mark."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text(mark, style), Text(text, style))
+    return grid
+
+
 def compiled_table(artefact: Artefact) -> RenderableType:
     """Layer by layer: shape, bits, scale errors, head room, lag; then what a user must know."""
     manifest = artefact.manifest
-    table = _table(
+    table = new_table(
         f"{manifest['target']} ({manifest['chip']}), T = {manifest['steps'] or 'from the data'}",
         "layer", "neurons", "weight bits", "weight error", "decay error", "θ error",
         "states reach", "lag",
@@ -69,7 +76,7 @@ def _cut(manifest: Mapping[str, Any]) -> list[RenderableType]:
     if "host" not in manifest:
         return []
     host = manifest["host"]
-    table = _table("host and cores", "signal", "into", "values", "kind", "sent", numbers=False)
+    table = new_table("host and cores", "signal", "into", "values", "kind", "sent", numbers=False)
     for item in host["crossings"]:
         shape = "×".join(map(str, item["shape"]))
         sent = "once per sample" if item["rate"] == "sample" else "every step"
@@ -85,7 +92,7 @@ def _cut(manifest: Mapping[str, Any]) -> list[RenderableType]:
 
 def verify_tables(report: Report) -> list[RenderableType]:
     """One table of pairs, one of stages, and the first difference of each pair."""
-    pairs = _table("agreement", "pair", "samples", "compared", "differing", "verdict")
+    pairs = new_table("agreement", "pair", "samples", "compared", "differing", "verdict")
     for pair in report.pairs:
         pairs.add_row(
             f"{STAGES.get(pair.first, pair.first)} – {STAGES.get(pair.second, pair.second)}",
@@ -94,7 +101,7 @@ def verify_tables(report: Report) -> list[RenderableType]:
             _differing(pair),
             _verdict(pair),
         )
-    stages = _table("stages", "stage", "samples", "accuracy", "wraps", "clips", "disputed")
+    stages = new_table("stages", "stage", "samples", "accuracy", "wraps", "clips", "disputed")
     for stage, samples in report.samples.items():
         events = report.events.get(stage, {})
         stages.add_row(
@@ -147,7 +154,7 @@ def _output_errors(pairs: Iterable[PairResult]) -> list[RenderableType]:
 
 def targets_table(targets: Mapping[str, Target]) -> Table:
     """The installed targets."""
-    table = _table("targets", "target", "chips", "stages", "what it is", numbers=False)
+    table = new_table("targets", "target", "chips", "stages", "what it is", numbers=False)
     for name, item in targets.items():
         table.add_row(name, ", ".join(item.chips), ", ".join(item.engines), item.summary)
     return table
@@ -155,7 +162,7 @@ def targets_table(targets: Mapping[str, Target]) -> Table:
 
 def limits_table(limits: Limits) -> Table:
     """The figures of a chip with their sources."""
-    table = _table(limits.chip, "figure", "value", "source", numbers=False)
+    table = new_table(limits.chip, "figure", "value", "source", numbers=False)
     for item in fields(limits):
         if item.name in limits.sources:
             table.add_row(item.name, str(getattr(limits, item.name)), limits.sources[item.name])
@@ -164,7 +171,7 @@ def limits_table(limits: Limits) -> Table:
 
 def doctor_table(checks: Iterable[Check]) -> Table:
     """What is installed and works."""
-    table = _table("doctor", "what", "state", "detail", "how to get it", numbers=False)
+    table = new_table("doctor", "what", "state", "detail", "how to get it", numbers=False)
     for check in checks:
         state = Text("ok", style="green") if check.ok else Text("missing", style="yellow")
         table.add_row(check.name, state, check.detail, "" if check.ok else check.fix)

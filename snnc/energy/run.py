@@ -1,0 +1,253 @@
+"""From a model and data files to a report: what the command line and Python both call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnc.api import Compiled
+from snnc.artefact import MANIFEST, Artefact, load
+from snnc.encoding import Encoding, Scheme
+from snnc.energy.conventions import conventions as known_conventions
+from snnc.energy.conventions.base import Convention, Settings
+from snnc.energy.counts import FirstLayer
+from snnc.energy.jobs import FloatJob, IntegerJob, Job, ModuleJob, artefact_job
+from snnc.energy.prices import load_prices
+from snnc.energy.report import Report, build_report
+from snnc.energy.shards import count_samples
+from snnc.errors import OptionError
+from snnc.frontends.load import SourceOptions, is_factory, load_source
+from snnc.frontends.model import Model
+from snnc.ir import Graph
+from snnc.samples import Samples, read_samples, split_labels
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snnc.frontends.running import InputKind
+
+DEFAULT = Settings()
+
+Progress = Callable[[str, int, int], None]
+"""Told what runs, the samples done, and all samples."""
+
+
+def run_energy(
+    model: str,
+    inputs: Sequence[str],
+    *,
+    conventions: Sequence[str] = ("effective",),
+    prices: str = "45nm-fp32",
+    settings: Settings = DEFAULT,
+    encoder: str | None = None,
+    stage: str | None = None,
+    encoding: Scheme | None = None,
+    samples: int | None = None,
+    workers: int = 1,
+    source: SourceOptions,
+    progress: Progress = lambda _what, _done, _all: None,
+) -> Report:
+    """Runs a model on data files and reports its energy.
+
+    Args:
+        model: `.pt`, `.nir`, `.net`, `package.module:factory`, or an artefact folder.
+        inputs: data files, one set.
+        conventions: names; the first one is the main one.
+        prices: name of a price table, or a `.toml` file.
+        encoder: circuit that makes the spikes, `sar:BITS`.
+        stage: of an artefact; the simulator without it.
+        encoding: what makes spikes of the samples of a model; see `snnc.encoding`.
+        samples: only so many, the first ones.
+        workers: processes that share the samples.
+        source: what the model source leaves open.
+
+    Raises:
+        OptionError, InputError, ModelFileError, ArtefactError, TraceError: what is wrong and how to
+            put it right.
+    """
+    chosen = choose(conventions)
+    table = load_prices(prices)
+    job = open_job(model, source, stage, encoding)
+    data = [split_labels(read_samples(file))[0] for file in inputs]
+    files = _first(samples, [job.check(part) for part in data])
+    counts = count_samples(job, files, workers, lambda *done: progress("counting", *done))
+    return build_report(Path(model).name, counts, chosen, table, settings, encoder, _pixels(data))
+
+
+def choose(names: Sequence[str]) -> list[Convention]:
+    """Conventions by name.
+
+    Raises:
+        OptionError: no such convention.
+    """
+    known = known_conventions()
+    for name in names:
+        if name not in known:
+            raise OptionError(
+                "--convention", f"no convention {name!r}", f"one of {', '.join(known)}, all"
+            )
+    return [known[name] for name in names]
+
+
+def open_job(model: str, source: SourceOptions, stage: str | None, encoding: Scheme | None) -> Job:
+    """What there is to run behind the name of a model.
+
+    Raises:
+        OptionError: options that mean nothing for it; see also `run_energy`.
+    """
+    folder = Path(model)
+    if (folder / MANIFEST).is_file() or (folder.is_dir() and not folder.suffix):
+        if encoding is not None:
+            raise OptionError("--encoding", "the artefact brings its own", "leave --encoding away")
+        return artefact_job(load(model), stage)
+    if stage is not None:
+        raise OptionError(
+            "--stage", "names a stage of an artefact, this is a model", "leave --stage away"
+        )
+    if is_factory(model):
+        if encoding is not None:
+            raise OptionError(
+                "--encoding",
+                "a factory's module takes what it is given",
+                "encode the data, or export the module and count the file",
+            )
+        return ModuleJob(partial(_made, model, source.weights), source.steps, source.time_axis)
+    return model_job(load_source(model, source), encoding, source.steps)
+
+
+def _made(spec: str, weights: str | None) -> nn.Module:
+    from snnc.frontends.factory import build_module
+
+    return build_module(spec, weights)
+
+
+def model_job(model: Model, encoding: Scheme | None, steps: int | None) -> Job:
+    """The job that counts a model's own graph.
+
+    Raises:
+        OptionError: an encoding that makes spikes needs the number of steps.
+    """
+    if model.is_integer:
+        return IntegerJob(Artefact({}, None, model.graph, Encoding("none")), "sim")
+    graph = model.graph if steps is None else model.graph.with_(steps=steps)
+    scheme = Encoding(encoding or "direct")
+    if scheme.makes_spikes:
+        scheme = replace(scheme, steps=graph.steps)
+    return FloatJob(scheme.float_graph(graph).check(), scheme)
+
+
+def _first(most: int | None, files: list[Samples]) -> list[Samples]:
+    """Only the first samples of the whole set."""
+    if most is None:
+        return files
+    kept: list[Samples] = []
+    for samples in files:
+        part = {name: value[:most] for name, value in samples.items()}
+        taken = len(next(iter(part.values())))
+        if taken:
+            kept.append(part)
+        most -= taken
+    return kept
+
+
+def energy_of(
+    model: Any,
+    data: Any,
+    *,
+    steps: int | None = None,
+    time_axis: int | None = None,
+    input_kind: InputKind = "analog",
+    neurons: Sequence[type] = (),
+    stage: str | None = None,
+    conventions: Sequence[str] = ("effective",),
+    prices: str = "45nm-fp32",
+    first_layer: FirstLayer = "per_step",
+    zero_weights: bool = True,
+    encoder: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Report:
+    """Energy of a network on samples.
+
+    Args:
+        model: an `nn.Module`, whose own forward runs, also one that snnc can't compile; a compiled
+            network, a Model or a Graph.
+        data: for a module, a batch as it takes it, a tuple of batches for several inputs, or an
+            iterable of batches such as a DataLoader (of (batch, labels), the labels are left out);
+            for the others, arrays (sample, …) by input name, or one array.
+        steps, time_axis, input_kind: how the module is stepped, see `snnc.export`.
+        neurons: classes of the module's own neurons, which spike.
+        stage: of a compiled network: `s1`, `s2`, `sim` (default).
+        conventions: names, the first one is the main one.
+        prices: name of a price table, or a `.toml` file.
+        first_layer: whether layers whose input never changes count `per_step` or `once`.
+        zero_weights: whether products with weights of 0 count.
+        encoder: circuit that makes the spikes, `sar:BITS`.
+        progress: told (samples done, all).
+
+    Raises:
+        OptionError, InputError, TraceError: what is wrong and how to put it right.
+    """
+    chosen, table = choose(conventions), load_prices(prices)
+    settings = Settings(first_layer, zero_weights)
+    job: Job
+    batches: list[Any] = [data]
+    if hasattr(model, "forward"):
+        job = ModuleJob(lambda: model, steps, time_axis, input_kind, tuple(neurons))
+        batches = [_sample_first(job, batch) for batch in _batches(data)]
+    else:
+        job = _graph_job(model, stage, steps)
+    files = [job.check(batch) for batch in batches]
+    counts = count_samples(job, files, 1, progress)
+    name = type(model).__name__
+    return build_report(name, counts, chosen, table, settings, encoder, _pixels(batches))
+
+
+def _graph_job(model: Any, stage: str | None, steps: int | None) -> Job:
+    match model:
+        case Compiled():
+            return artefact_job(model.artefact, stage)
+        case Artefact():
+            return artefact_job(model, stage)
+        case Model():
+            return model_job(model, None, steps)
+        case Graph():
+            return model_job(Model(model), None, steps)
+    raise OptionError(
+        "snnc.energy",
+        f"a {type(model).__name__} is no model",
+        "give an nn.Module, a compiled network, a Model or a Graph",
+    )
+
+
+def _batches(data: Any) -> list[tuple[Any, ...]]:
+    """Inputs of the module, batch by batch."""
+    if isinstance(data, tuple):
+        return [data]
+    if hasattr(data, "shape"):
+        return [(data,)]
+    return [(batch[0],) if isinstance(batch, list | tuple) else (batch,) for batch in data]
+
+
+def _sample_first(job: ModuleJob, batch: tuple[Any, ...]) -> dict[str, Any]:
+    """A batch as the module takes it, as (sample, …) or (sample, step, …) arrays."""
+    arrays = [
+        value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+        for value in batch
+    ]
+    axis = job.sequence_axis
+    if axis is not None:
+        arrays = [np.moveaxis(array, axis, 0).swapaxes(0, 1) for array in arrays]
+    return {f"input_{index}": array for index, array in enumerate(arrays)}
+
+
+def _pixels(batches: Sequence[Mapping[str, Any] | Any]) -> int:
+    """Values of one sample, as the data hold them."""
+    first = batches[0] if batches else {}
+    values = first.values() if isinstance(first, Mapping) else [first]
+    return sum(math.prod(np.shape(value)[1:]) for value in values)
