@@ -19,6 +19,9 @@ def write_whole(path: Path, data: bytes | memoryview, error: type[SnncError]) ->
     """
     if not path.name:
         raise error(str(path), "is no name for a file", "give the file a name")
+    # The move would put a file in the place of a device or pipe.
+    if path.exists() and not path.is_file():
+        raise error(str(path), "can't be written (is no ordinary file)", "choose another place")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)

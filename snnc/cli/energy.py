@@ -28,11 +28,12 @@ from snnc.energy.report import Report, check_report_name, encoder_bits, read_rep
 from snnc.errors import InputError, OptionError
 from snnc.report.difference_tables import difference_tables
 from snnc.report.energy_plots import check_picture
-from snnc.report.energy_tables import WIDTH, convention_tables, energy_tables
+from snnc.report.energy_tables import convention_tables, energy_tables, rendered
 
 DEFAULT_PRICES = "45nm-fp32"
 DEFAULT_CONVENTION = "effective"
-ALL = "all"
+NARROWEST = 80
+"""Columns; below that lines go on in the next one."""
 _NEED_NO_RUN = {"model", "listed", "output", "csv", "plot", "diff", "as_json", "debug"}
 
 
@@ -134,15 +135,11 @@ def _run(
     if encoder is not None:
         encoder_bits(encoder)
     load_prices(prices)
-    # Named ones first: the first convention is the main one.
-    names = dict.fromkeys(name for name in conventions if name != ALL)
-    if ALL in conventions:
-        names.update(dict.fromkeys(known_conventions()))
     with progress_bar(as_json) as advance:
         return run_energy(
             model,
             inputs,
-            conventions=tuple(names) or (DEFAULT_CONVENTION,),
+            conventions=conventions or (DEFAULT_CONVENTION,),
             prices=prices,
             settings=Settings(first_layer, not skip_zero_weights),
             encoder=encoder,
@@ -170,6 +167,8 @@ def _check_outputs(output: str | None, csv: str | None, plot: str | None) -> Non
     """Before a long run, not behind it."""
     if output is not None:
         check_report_name(output)
+    if csv is not None and Path(csv).suffix != ".csv":
+        raise OptionError(csv, "lines are written to .csv files", f"{Path(csv).stem or 'r'}.csv")
     if plot is not None:
         check_picture(plot)
     for file in (output, csv, plot):
@@ -196,9 +195,12 @@ def _show(report: Report, before: Report | None, as_json: bool) -> None:
 
 
 def _print(parts: Iterable[RenderableType]) -> None:
-    """As wide as the terminal; files and pipes get the width that the tables are made for."""
-    wide = Console(width=max(WIDTH, out.width), highlight=False, markup=False)
-    console = out if out.is_terminal else wide
+    """As wide as the terminal, but for very narrow ones, where tables would fall to pieces; files
+    and pipes get the width that the tables are made for."""
+    if not out.is_terminal:
+        click.echo(rendered(parts), nl=False)
+        return
+    console = Console(width=max(NARROWEST, out.width), highlight=False, markup=False)
     for part in parts:
         console.print(part)
 

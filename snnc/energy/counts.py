@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.errors import InputError
 from snnc.ir import Kind
 
 A = NDArray[Any]
@@ -270,9 +271,19 @@ class Counts:
 
     @classmethod
     def joined(cls, parts: Sequence[Counts]) -> Counts:
-        """The counts of several batches or shards of samples, one behind the other."""
+        """The counts of several batches or shards of samples, one behind the other.
+
+        Raises:
+            InputError: the parts hold different operations.
+        """
 
         def along(label: str) -> tuple[Any, ...]:
+            if len({tuple(_key(item) for item in getattr(part, label)) for part in parts}) > 1:
+                raise InputError(
+                    "samples",
+                    "the network does other things in one batch than in another",
+                    "count its samples one by one; its program depends on their values",
+                )
             rows = zip(*(getattr(part, label) for part in parts), strict=True)
             return tuple(_joined(same) for same in rows)
 
@@ -285,6 +296,15 @@ class Counts:
             uncounted={key: what for part in parts for key, what in part.uncounted.items()},
             notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         )
+
+
+def _key(item: Synapses | Line | Population) -> tuple[Any, ...]:
+    """What records of the same operation have in common."""
+    return tuple(
+        value
+        for each in fields(item)
+        if not isinstance(value := getattr(item, each.name), np.ndarray | Mapping)
+    )
 
 
 def _joined(parts: Sequence[Any]) -> Any:

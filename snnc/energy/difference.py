@@ -183,7 +183,8 @@ def _warnings(first: Report, second: Report) -> list[str]:
 def _price_warnings(pairs: list[tuple[FigureResult, FigureResult]]) -> list[str]:
     found = []
     for a, b in pairs:
-        if a.prices != b.prices:
+        numbers = [(item.bits, item.operations, item.memory) for item in (a.prices, b.prices)]
+        if a.prices.name != b.prices.name or numbers[0] != numbers[1]:
             names = [item.priced_with for item in (a, b)]
             same = " (the same name, other numbers)" if names[0] == names[1] else ""
             found.append(f"{a.convention}: prices differ: {names[0]} / {names[1]}{same}")

@@ -61,12 +61,13 @@ from snnc.reference import Inputs, Ports, Trace, run_float
 from snnc.reference.trace import sample_count, step_count
 
 A = NDArray[Any]
-MOVES = (Flatten, Placed, Gather, Sum, Delay)
+MOVES = Flatten | Placed | Gather | Sum | Delay
 
 
 def watched(graph: Graph) -> Ports:
     """What an executor has to record for `counted`."""
-    looked_at = [name for name in graph.nodes if _is_looked_at(graph, name)]
+    typed = _typed(graph, frozenset())
+    looked_at = [name for name in graph.nodes if _is_looked_at(typed, name)]
     sources = {source for name in looked_at for source in graph.sources(name)}
     return dict.fromkeys(sorted({*sources, *graph.neurons}), ("s",))
 
@@ -132,6 +133,8 @@ class Counter:
         for name in self.graph.order:
             node = self.graph.nodes[name]
             lines += self._branches(name)
+            if isinstance(self.typed.nodes[name], _Copies):
+                continue
             if isinstance(node, Weighted):
                 synapses.append(self._weighted(name, node))
                 lines += self._bias(name, node)
@@ -222,7 +225,7 @@ class Counter:
         """Whether all that enters comes from analog inputs, moved at most."""
         for source in self.graph.sources(name):
             node = self.typed.nodes[source]
-            moved = isinstance(node, MOVES) and self._direct(source)
+            moved = isinstance(node, MOVES | _Copies) and self._direct(source)
             if not (isinstance(node, Input) and node.kind is Kind.ANALOG) and not moved:
                 return False
         return True
@@ -366,6 +369,8 @@ def _typed(graph: Graph, reals: frozenset[str]) -> Graph:
     for name, node in graph.nodes.items():
         if isinstance(node, Input) and name in reals:
             changes[name] = replace(node, kind=Kind.ANALOG)
+        elif _copies(node):
+            changes[name] = _Copies(graph.signals[name].shape)
         elif isinstance(node, IntNeuron):
             changes[name] = _Emits(Kind.SPIKE if node.fires else Kind.ANALOG)
     return graph.with_nodes(changes) if changes else graph
@@ -379,6 +384,30 @@ class _Emits(Node):
 
     def infer(self, name: str, x: Signal) -> Signal:
         return Signal(self.kind, x.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Copies(Node):
+    """Nearest upsampling: moves values."""
+
+    shape: tuple[int, ...]
+
+    def infer(self, name: str, x: Signal) -> Signal:
+        return replace(x, shape=self.shape)
+
+
+def _copies(node: Node) -> bool:
+    """Whether a node of a float graph is nearest upsampling, which a frontend writes as a
+    transposed convolution: every value to a window of its own, times 1."""
+    return (
+        isinstance(node, ConvTranspose)
+        and node.weight.dtype.kind == "f"
+        and node.bias is None
+        and node.stride == node.kernel
+        and node.weight.shape[:2] == (node.groups, 1)
+        and not any((*node.padding, *node.output_padding))
+        and bool((node.weight == 1).all())
+    )
 
 
 def _reached(x: A, reach: FanOut) -> tuple[A, A]:

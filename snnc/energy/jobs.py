@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,8 +80,21 @@ class FloatJob:
         inputs = self.encoding.float_inputs(self.graph, samples, first)
         for name, values in inputs.items():
             _check_kind(name, self.graph.signals[name].kind, values)
-        trace = run_float(self.graph, inputs, watched(self.graph))
+        trace = _run_finite(self.graph, inputs)
         return counted(self.graph, inputs, trace, "s1")
+
+
+def _run_finite(graph: Graph, inputs: Inputs) -> Trace:
+    """A run whose membranes too stay finite: one that overflows or is NaN only looks silent."""
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            return run_float(graph, inputs, watched(graph))
+    except FloatingPointError as error:
+        raise InputError(
+            ", ".join(graph.inputs),
+            f"leads to values that are NaN or infinite ({error})",
+            "check the data and their scale",
+        ) from error
 
 
 def _check_kind(name: str, kind: Kind, values: NDArray[Any]) -> None:
@@ -119,7 +133,8 @@ class IntegerJob:
         artefact, host = self.artefact, self.artefact.host
         front = host.front(samples)
         graph = artefact.int_graph
-        inputs = artefact.encoding.int_inputs(graph, front, first)
+        with np.errstate(over="ignore"):  # a value that overflows is refused behind it
+            inputs = artefact.encoding.int_inputs(graph, front, first)
         trace = self._run(graph, inputs, watched(graph))
         core = counted(graph, inputs, trace, self.stage, self._reals())
         parts = [core]
@@ -151,8 +166,7 @@ def _host_part(graph: Graph, values: Mapping[str, Any], stage: str) -> Counts:
     if all(signal.rate is Rate.SAMPLE for signal in graph.signals.values()):
         graph = graph.with_(steps=1)
     inputs = {name: np.asarray(values[name]) for name in graph.inputs}
-    trace = run_float(graph, inputs, watched(graph))
-    return counted(graph, inputs, trace, stage, place="host")
+    return counted(graph, inputs, _run_finite(graph, inputs), stage, place="host")
 
 
 def _batch(graph: Graph) -> int:
@@ -170,6 +184,7 @@ class ModuleJob:
         build: makes the module, in any process.
         steps, time_axis, input_kind, neurons: see `snnc.energy.meter.measure`.
         batch: samples at a time.
+        state: parameters and buffers for what `build` makes, as `torch.save` writes them.
     """
 
     build: Callable[[], nn.Module]
@@ -178,11 +193,32 @@ class ModuleJob:
     input_kind: InputKind = "analog"
     neurons: tuple[type, ...] = ()
     batch: int = 16
+    state: bytes | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to make the same module: a factory may make random weights,
+        and a module may not be picklable."""
+        import torch
+
+        tensors = {
+            name: value
+            for name, value in self.module.state_dict().items()
+            if isinstance(value, torch.Tensor)
+        }
+        torch.save(tensors, buffer := io.BytesIO())
+        kept = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**kept, "state": buffer.getvalue()}
 
     @cached_property
     def module(self) -> nn.Module:
         """The module, made when it is first needed."""
-        return self.build()
+        import torch
+
+        module = self.build()
+        if self.state is not None:
+            tensors = torch.load(io.BytesIO(self.state), map_location="cpu", weights_only=True)
+            module.load_state_dict(tensors, strict=False)
+        return module
 
     @cached_property
     def measurement(self) -> Measurement:
@@ -201,6 +237,13 @@ class ModuleJob:
         arrays = {name: np.asarray(value) for name, value in named.items()}
         for name, array in arrays.items():
             _check_array(name, array, 2 if self.sequence_axis is None else 3)
+            axis = self.sequence_axis or 0
+            if not -array.ndim <= axis < array.ndim:
+                raise InputError(
+                    name,
+                    f"has shape {array.shape}, and the module its steps at axis {axis}",
+                    "say with --time-axis (time_axis=) where the module has its steps",
+                )
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise InputError(", ".join(lengths), f"different numbers of samples: {lengths}")

@@ -88,7 +88,7 @@ def _exists(path: Path) -> bool:
 
 def _bad(path: Path, key: str, cause: str) -> InputError:
     return InputError(
-        str(path), f"{key}: {cause}", f"see {TABLES.name}/45nm-fp32.toml for the form of a table"
+        str(path), f"{key}: {cause}", f"{TABLES / '45nm-fp32.toml'} shows the form of a table"
     )
 
 
@@ -123,30 +123,39 @@ def _check_keys(
 
 
 def _text(path: Path, key: str, value: object) -> str:
+    """One line; texts of several lines become one."""
     if not isinstance(value, str) or not value.strip():
-        raise _bad(path, key, f"{value!r} is no text")
-    return value
+        raise _bad(path, key, f"{_short(value)} is no text")
+    line = " ".join(value.split())
+    if not line.isprintable():
+        raise _bad(path, key, f"{_short(value)} holds control characters")
+    return line
+
+
+def _short(value: object) -> str:
+    words = repr(value)
+    return words if len(words) <= 40 else words[:40] + "…"
 
 
 def _notes(path: Path, value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _bad(path, "notes", f"{value!r} is no list of texts")
+        raise _bad(path, "notes", f"{_short(value)} is no list of texts")
     return tuple(_text(path, f"notes[{index}]", note) for index, note in enumerate(value))
 
 
 def _bits(path: Path, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 128:
-        raise _bad(path, "bits", f"{value!r} is no whole number of 1 to 128")
+        raise _bad(path, "bits", f"{_short(value)} is no whole number of 1 to 128")
     return value
 
 
 def _number(path: Path, key: str, value: object) -> float:
     """A finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _bad(path, key, f"{value!r} is no number")
+        raise _bad(path, key, f"{_short(value)} is no number")
     # An integer beyond the range of floats can't be converted; TOML has inf and nan.
     if not 0 <= value <= 1e300 or not math.isfinite(value):
-        raise _bad(path, key, f"{value!r} is no price: give 0 or more, in pJ")
+        raise _bad(path, key, f"{_short(value)} is no price: give 0 or more, in pJ")
     return float(value)
 
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from snnc.atomic import write_whole
 from snnc.energy.conventions.base import Convention, Figure, Item, Settings
+from snnc.energy.conventions.effective import Effective
+from snnc.energy.conventions.lemaire2022 import Lemaire2022
 from snnc.energy.conventions.parts import rate_times_flops, spike_rate
 from snnc.energy.counts import Counts, FirstLayer, Line, Population, Synapses
 from snnc.energy.encoder import EncoderEnergy, encoder_energy
@@ -127,15 +129,9 @@ class Report:
     def table(self, width: int = 100) -> str:
         """The tables of the terminal as text, `width` columns wide."""
         # What a report looks like is for `snnc.report`, which knows this module.
-        from rich.console import Console
+        from snnc.report.energy_tables import energy_tables, rendered
 
-        from snnc.report.energy_tables import energy_tables
-
-        text = io.StringIO()
-        console = Console(file=text, width=width, highlight=False, markup=False, no_color=True)
-        for part in energy_tables(self):
-            console.print(part)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        return rendered(energy_tables(self), width)
 
     def plot(self, path: str | Path) -> None:
         """Draws energy per layer by cause, rates over time and the conventions side by side.
@@ -176,7 +172,12 @@ def build_report(
     if not counts.samples:
         raise InputError("data", "holds no samples", "give at least one")
     found = [_readings(convention, counts, prices, settings) for convention in conventions]
-    verdict = verdicts(counts, [pair[settings.first_layer] for pair in found], settings)
+    figures = [pair[settings.first_layer] for pair in found]
+    names = {figure.convention for figure in figures}
+    # Both verdicts, by operations and with memory, whatever was asked for.
+    both = (item for item in (Effective(), Lemaire2022()) if item.name not in names)
+    figures += [item.figure(counts, prices, settings) for item in both]
+    verdict = verdicts(counts, figures, settings)
     activities = zip(counts.synapses, verdict.layers, strict=True)
     return Report(
         model=model,
@@ -207,9 +208,10 @@ def _attention(item: Synapses) -> str:
         )
     )  # fmt: skip
     return (
-        f"{item.name}: A·B in the order of the code, {heads} × ({rows}×{inner})·({inner}×{columns}),"
-        f" gated by both operands: {done} products per sample; gated by A alone {first},"
-        f" by B alone {second}, dense {item.dense * item.steps:,}"
+        f"{item.name}: A·B in the order of the code,"
+        f" {heads} × ({rows}×{inner})·({inner}×{columns}), gated by both operands: {done} products"
+        f" per sample; gated by A alone {first}, by B alone {second},"
+        f" dense {item.dense * item.steps:,}"
     )
 
 
@@ -220,8 +222,10 @@ def encoder_bits(encoder: str) -> int:
         OptionError: no such encoder.
     """
     kind, _, bits = encoder.partition(":")
-    if kind != "sar" or not (bits.isascii() and bits.isdigit()):
-        raise OptionError("--encoder", f"there is no encoder {encoder!r}", "sar:BITS, as sar:8")
+    # The length keeps `int` from digits without end.
+    if kind != "sar" or not (bits.isascii() and bits.isdigit() and len(bits) <= 4):
+        short = encoder if len(encoder) <= 40 else encoder[:40] + "…"
+        raise OptionError("--encoder", f"there is no encoder {short!r}", "sar:BITS, as sar:8")
     return encoder_energy(1, int(bits)).bits
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any
 
 from snnc.energy.counts import Counts
 from snnc.energy.jobs import Job
-from snnc.errors import InputError
+from snnc.errors import InputError, ToolError
 from snnc.samples import Samples, batches, length
 from snnc.targets.sim.blas import single_threaded
 
@@ -31,11 +34,13 @@ def count_samples(
 
     Raises:
         InputError: no samples; values that become NaN or infinite.
+        ToolError: a process died.
     """
     total = sum(length(samples) for samples in files)
     if not total:
         raise InputError("--input", "there are no samples", "give at least one")
-    tasks = list(_tasks(files, job.batch))
+    # Smaller batches where there would be none for some of the processes.
+    tasks = list(_tasks(files, min(job.batch, math.ceil(total / workers))))
     done = 0
     parts: dict[int, Counts] = {}
     for first, counts in _run(job, tasks, min(workers, len(tasks))):
@@ -61,12 +66,21 @@ def _run(
         for first, part in tasks:
             yield first, job.counts(part, first)
         return
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,)
-    ) as pool:
+    )
+    try:
         waiting = {pool.submit(_count, part, first): first for first, part in tasks}
         for ready in as_completed(waiting):
             yield waiting[ready], ready.result()
+    except BrokenProcessPool as cause:
+        raise ToolError(
+            "--workers", f"one of {workers} processes died, perhaps for want of memory",
+            "give fewer --workers",
+        ) from cause  # fmt: skip
+    finally:
+        # After an error or Ctrl-C, what has not begun never does.
+        pool.shutdown(cancel_futures=True)
 
 
 _JOBS: list[Any] = []
@@ -74,6 +88,8 @@ _JOBS: list[Any] = []
 
 
 def _begin(job: Job) -> None:
+    # Ctrl-C reaches every process; the one in front ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _JOBS[:] = [job]
 
 

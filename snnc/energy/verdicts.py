@@ -224,7 +224,7 @@ def _thresholds(
         SPIKES_PER_SYNAPSE, (1.72, 1.72), synaptic, unknown,
     )  # fmt: skip
     yield _compare(
-        "Dampfhoffer et al. 2023, IEEE TETCI 7(3): depends on the dataflow of the ANN",
+        "Dampfhoffer et al. 2023, IEEE TETCI 7(3), depends on the dataflow of the ANN",
         SPIKES_PER_SYNAPSE, (0.15, 1.38), synaptic, unknown,
     )  # fmt: skip
     steps = {layer.steps for layer in neurons(counts)}

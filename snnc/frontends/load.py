@@ -39,7 +39,8 @@ def is_factory(source: str) -> bool:
     return bool(_FACTORY.match(source)) and not Path(source).exists()
 
 
-def _need_torch(source: str) -> None:
+def need_torch(source: str) -> None:
+    """Raises ToolError where a source needs torch and there is none."""
     if find_spec("torch") is None:
         raise ToolError(source, "needs torch, which is not installed", "pip install torch==2.13.0")
 
@@ -53,10 +54,16 @@ def _check_used(path: Path, options: SourceOptions) -> None:
     ):
         if value is not None:
             raise OptionError(label, "goes with package.module:factory only", "leave it away")
-    if path.suffix != ".nir" and options.nir != NirOptions():
+    if path.suffix != ".nir":
+        check_nir_options(options, f"a {path.suffix} file")
+
+
+def check_nir_options(options: SourceOptions, what: str) -> None:
+    """Raises OptionError where options of plain NIR are given for something else."""
+    if options.nir != NirOptions():
         raise OptionError(
             "--dt, --reset, --reset-at, --order, --compare",
-            f"say what a plain .nir file leaves open; a {path.suffix} file says it itself",
+            f"say what a plain .nir file leaves open; {what} says it itself",
             "leave them away",
         )
 
@@ -70,7 +77,7 @@ def load_source(source: str, options: SourceOptions) -> Model:
         TraceError, GraphError: what the source's own frontend raises.
     """
     if is_factory(source):
-        _need_torch(source)
+        need_torch(source)
         from snnc.frontends.factory import load_factory
 
         return load_factory(source, options)
@@ -82,7 +89,7 @@ def load_source(source: str, options: SourceOptions) -> Model:
         )
     match path.suffix:
         case ".pt" | ".pth":
-            _need_torch(source)
+            need_torch(source)
             from snnc.frontends.model_file import load_model
 
             return load_model(path)

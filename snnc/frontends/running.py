@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,24 +45,56 @@ def checked_inputs(
 
 @contextmanager
 def left_as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode; puts every attribute, buffer and flag of all submodules back afterwards."""
-    nested = ("_buffers", "_parameters", "_modules", "_memories")
-    saved = [
-        (
-            m,
-            dict(vars(m)),
-            {key: dict(vars(m)[key]) for key in nested if isinstance(vars(m).get(key), dict)},
-        )
-        for m in module.modules()
-    ]
+    """Evaluation mode; puts every attribute, buffer and flag of all submodules back afterwards,
+    with the values of tensors that are no parameters and what lists and dicts held."""
+    saved = [(m, dict(vars(m)), [_Contents(x) for x in _changeable(m)]) for m in module.modules()]
     try:
         module.eval()
         with torch.no_grad():
             yield
     finally:
-        for m, attributes, inner in saved:
+        for m, attributes, contents in saved:
             vars(m).clear()
             vars(m).update(attributes)
-            for key, values in inner.items():
-                vars(m)[key].clear()
-                vars(m)[key].update(values)
+            for item in contents:
+                item.restore()
+
+
+_NESTED = ("_buffers", "_parameters", "_modules", "_memories")
+
+
+def _changeable(module: nn.Module) -> Iterator[Any]:
+    """What a module holds that can change in place."""
+    for name, value in vars(module).items():
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | dict) and (name in _NESTED or not name.startswith("_")):
+            yield value
+            if name != "_memories":  # SpikingJelly's states, which it never changes in place
+                inside = value.values() if isinstance(value, dict) else value
+                yield from (x for x in inside if isinstance(x, Tensor))
+
+
+class _Contents:
+    """What a tensor, list or dict holds."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        fixed = isinstance(owner, nn.Parameter) or (isinstance(owner, Tensor) and owner.is_meta)
+        if isinstance(owner, Tensor):
+            self.values: Any = None if fixed else owner.detach().clone()
+        else:
+            self.values = owner.copy()
+
+    def restore(self) -> None:
+        """Puts it back in place."""
+        owner, values = self.owner, self.values
+        if isinstance(owner, Tensor):
+            if values is not None and not torch.equal(owner, values):
+                with torch.no_grad():
+                    owner.set_(values) if owner.shape != values.shape else owner.copy_(values)
+        elif isinstance(owner, dict):
+            owner.clear()
+            owner.update(values)
+        else:
+            owner[:] = values

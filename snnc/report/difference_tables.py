@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +18,7 @@ def difference_tables(found: Difference) -> list[RenderableType]:
     parts: list[RenderableType] = [
         Text(f"{found.models[0]} → {found.models[1]}", style="bold"),
         *(paragraph(line, "!", "yellow") for line in found.warnings),
-        *(_comparison_table(item) for item in found.comparisons),
+        *(part for item in found.comparisons for part in _comparison(item)),
     ]
     for model, names in zip(found.models, (found.only_first, found.only_second), strict=True):
         if names:
@@ -24,24 +26,27 @@ def difference_tables(found: Difference) -> list[RenderableType]:
     return parts
 
 
-def _comparison_table(found: Comparison) -> Table:
+def _comparison(found: Comparison) -> Iterator[RenderableType]:
     before, after = found.energy
-    table = new_table(
-        f"{found.convention}: {energy(before)} → {energy(after)} per sample"
-        + (f" ({factor(found.ratio)})" if found.ratio is not None else ""),
-        "layer", "cause", "op", "count", "→ count", "energy", "→ energy", "ratio",
-    )  # fmt: skip
-    table.columns[1].justify = table.columns[2].justify = "left"
+    times = "" if found.ratio is None else f" ({factor(found.ratio)})"
+    yield Text("")
+    yield Text(f"{found.convention}: {energy(before)} → {energy(after)} per sample{times}", "bold")
     changes = [item for item in found.changes if item.changed]
+    if changes:
+        yield _changes_table(changes)
+    same = len(found.changes) - len(changes)
+    if same:
+        yield paragraph(f"{same} {'more ' if changes else ''}rows are the same in both")
+
+
+def _changes_table(changes: Sequence[Change]) -> Table:
+    table = new_table("", "layer", "cause", "op", "count", "→ count", "energy", "→ energy", "ratio")
+    table.columns[1].justify = table.columns[2].justify = "left"
     for change in changes:
         table.add_row(
             change.layer, change.cause.value, change.op, *map(count, change.count),
             *_energies(change), factor(change.ratio),
         )  # fmt: skip
-    same = len(found.changes) - len(changes)
-    if same:
-        table.caption = f"{same} more rows are the same in both"
-        table.caption_justify = "left"
     return table
 
 

@@ -154,10 +154,12 @@ def _draw_layers(axes: Axes, report: Report, rows: Mapping[str, Mapping[Cause, f
     _name_rows(axes, list(rows))
     axes.set_xlabel(f"energy per sample ({unit})")
     axes.margins(y=0.5 / len(rows) if rows else 0)
+    if left.any():
+        axes.set_xlim(0, 1.03 * left.max())
     state = "" if figure.complete and not report.uncounted else ", INCOMPLETE"
     axes.set_title(
         f"{report.model}: energy per layer by cause\n{figure.convention}, {figure.priced_with},"
-        f" static layers {_words(reading)}: {energy(reading.energy.mean)}{state}",
+        f" static layers {_words(reading)}: {energy(reading.energy.mean)} per sample{state}",
         loc="left",
     )
     if left.any():
@@ -183,8 +185,13 @@ def _draw_rates(axes: Axes, report: Report) -> None:
 
 
 def _draw_conventions(axes: Axes, report: Report) -> None:
+    alike = all(figure.alike for figure in report.figures)
     bars: list[tuple[str, str, list[float | None]]] = [
-        ("SNN, static layers\nper step", "#0072B2", [_mean(f.per_step) for f in report.figures]),
+        (
+            "SNN" if alike else "SNN, static layers\nper step",
+            "#0072B2",
+            [_mean(f.per_step) for f in report.figures],
+        ),
         (
             "SNN, static layers\nonce",
             "#56B4E9",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from snnc.cli import main
+from snnc.energy.prices import load_prices
 from snnc.energy.report import read_report
 from snnc.frontends.model import Model
 from snnc.frontends.model_file import save_model
@@ -58,7 +63,8 @@ def failed(result: Result, code: int, *words: str) -> None:
 
 def test_a_model_on_data(folder: Path, model: Model) -> None:
     words = done(energy(folder / "model.pt", "--input", folder / "x.npz"))
-    assert words.startswith("energy of model.pt: stage s1, 6 samples, T = 10")
+    assert words.startswith("energy of model.pt: ")
+    assert "; stage s1, 6 samples, T = 10 " in words
     for said in ("conv", "lif1", "fc", "lif2", "45nm-fp32 (32-bit float)", "95 % CI", "per step",
                  "once", "synapses", "neuron", "Horowitz"):  # fmt: skip
         assert said in words, said
@@ -269,3 +275,142 @@ def test_stage_of_a_model(folder: Path) -> None:
 )
 def test_options_of_a_run_need_a_run(folder: Path, options: tuple[str, ...]) -> None:
     failed(energy(folder / "small.json", *options), 2, f"OptionError: {options[0]}", "saved report")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--steps", "4"),
+        ("--encoding", "rate"),
+        ("--weights", "w.pt"),
+        ("--time-axis", "1"),
+        ("--dt", "0.1"),
+    ],
+)
+def test_an_artefact_brings_its_own_options(folder: Path, options: tuple[str, ...]) -> None:
+    result = energy(folder / "out", "--input", folder / "x.npz", *options)
+    failed(result, 2, "OptionError", options[0])
+
+
+@pytest.mark.parametrize(
+    "options", [("--example", "x.npz"), ("--dt", "0.1"), ("--encoding", "rate")]
+)
+def test_options_that_a_factory_has_no_use_for(
+    folder: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    result = energy("examples.digits.mlp:build", "--input", "x.npz", *options)
+    failed(result, 2, "OptionError", options[0])
+
+
+def test_a_factory_with_steps_where_its_data_have_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
+    result = energy("examples.digits.mlp:build", "--input", tmp_path / "x.npy", "--time-axis", "7")
+    failed(result, 2, "InputError: input", "(2, 1, 8, 8)", "axis 7")
+
+
+@pytest.mark.slow
+def test_processes_get_the_weights_that_a_factory_made(tmp_path: Path) -> None:
+    """Untrained weights are random: every process would otherwise count another network."""
+    from snnc.energy.jobs import ModuleJob
+    from snnc.energy.shards import count_samples
+    from tests.energy.chance import build
+
+    job = ModuleJob(build)
+    files = [job.check(np.random.default_rng(0).random((8, 1, 8, 8)))]
+    one, two = (count_samples(job, files, workers) for workers in (1, 2))
+    for mine, theirs in zip(one.synapses, two.synapses, strict=True):
+        assert np.array_equal(mine.operations, theirs.operations)
+
+
+def test_values_that_overflow(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", input=np.full((2, 1, 6, 6), 1.7e308))
+    result = energy(folder / "model.pt", "--input", tmp_path / "x.npz")
+    failed(result, 2, "InputError: input", "leads to values that are NaN or infinite")
+
+
+def test_lines_go_to_a_csv_file_only(folder: Path) -> None:
+    before = (folder / "model.pt").read_bytes()
+    result = energy(folder / "model.pt", "--input", folder / "x.npz", "--csv", folder / "model.pt")
+    failed(result, 2, "OptionError", "lines are written to .csv files")
+    assert (folder / "model.pt").read_bytes() == before
+
+
+def test_a_device_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    failed(energy(folder / "small.json", "--csv", pipe), 2, "OptionError", "is no ordinary file")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_endless_digits_of_an_encoder(folder: Path) -> None:
+    result = energy(
+        folder / "model.pt", "--input", folder / "x.npz", "--encoder", "sar:" + "9" * 5000
+    )
+    failed(result, 2, "OptionError: --encoder", "999…")
+    assert len(result.stderr) < 1000
+
+
+def test_lines_of_files_end_where_their_words_do(folder: Path) -> None:
+    for options in ((), ("--diff", folder / "large.json")):
+        result = energy(folder / "small.json", *options)
+        lines = result.stdout.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_output_that_can_not_be_written(folder: Path, options: tuple[str, ...]) -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("there is no /dev/full")
+    command = [sys.executable, "-m", "snnc", "energy", str(folder / "small.json"), *options]
+    with full.open("w") as nowhere:
+        done = subprocess.run(
+            command, stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "standard output can't be written (No space left on device)\n"
+
+
+@pytest.mark.slow
+def test_a_terminal_without_the_signs(folder: Path) -> None:
+    command = [sys.executable, "-m", "snnc", "energy", str(folder / "small.json")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"207.4 pJ per sample" in done.stdout
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "energy.md"
+
+
+@pytest.mark.slow
+def test_the_documentation_shows_what_is_printed(tmp_path: Path) -> None:
+    from examples.digits.data import write
+
+    write(tmp_path)
+    shutil.copy(DOCS.parents[1] / "examples" / "digits" / "mlp.pt", tmp_path / "model.pt")
+    result = energy(tmp_path / "model.pt", "--input", tmp_path / "test.npz")
+    command, shown = DOCS.read_text(encoding="utf-8").split("```console\n")[1].split("\n", 1)
+    assert command == "$ snnc energy model.pt --input x.npz"
+    assert result.stdout.startswith(shown.split("```")[0])
+
+
+def test_the_price_table_of_the_documentation(tmp_path: Path) -> None:
+    text = DOCS.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    (tmp_path / "mine.toml").write_text(text)
+    prices = load_prices(tmp_path / "mine.toml")
+    assert prices.operations == {"mac": 0.5, "ac": 0.05, "compare": 0.05}
+    assert prices.memory == ((8192.0, 10.0),)
+
+
+@pytest.mark.parametrize("options", [("--bogus",), ("--steps", "0"), ("--stage", "s9"), ()])
+def test_errors_are_json_where_json_is_asked_for(options: tuple[str, ...]) -> None:
+    result = energy(*options, "--json")
+    assert result.exit_code == 2
+    data = json.loads(result.stdout)
+    assert data["error"] == "OptionError"
+    assert data["exit_code"] == 2
+    assert not result.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -453,3 +453,474 @@ def test_einsum_without_a_rule_is_named(equation: str) -> None:
             return torch.einsum(equation, s, other)
 
     assert list(measure(Odd(), torch.rand(2, 2, 3, 4, 4)).uncounted.values()) == ["einsum"]
+
+
+# Nothing is lost in silence
+
+
+class Layers(nn.Module):
+    """fc, spikes, `middle`, fc2, spikes, over sequences (step, sample, 6)."""
+
+    def __init__(self, middle: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
+        super().__init__()
+        self.fc, self.fc2, self.middle = nn.Linear(6, 8), nn.Linear(8, 4), middle
+        self.n1, self.n2 = (neuron.IFNode(0.1, step_mode="m") for _ in range(2))
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.n2(self.fc2(self.middle(self, self.n1(self.fc(x)))))
+
+
+@torch.jit.script
+def halved(x: Tensor) -> Tensor:
+    return x * 0.5
+
+
+def unseen(net: Any, x: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        return net.other(x)
+
+
+def assigned(net: Any, x: Tensor) -> Tensor:
+    y = torch.zeros(x.shape)
+    y.data = x * 0.5
+    return y
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda net, x: halved(x),
+        lambda net, x: torch.from_numpy(x.numpy() * 0.5),
+        lambda net, x: torch.as_tensor(x.tolist()) * 0.5,
+        lambda net, x: torch.full(x.shape, x.mean().item()),
+        lambda net, x: torch.vmap(lambda row: row * 0.5)(x),
+        lambda net, x: nn.functional.one_hot(x.argmax(-1), 8),
+        unseen,
+        assigned,
+    ],
+)
+def test_a_branch_out_of_sight_is_named(branch: Callable[[Any, Tensor], Tensor]) -> None:
+    net = Layers(lambda net, x: x + branch(net, x), other=nn.Linear(8, 8))
+    assert "no function of torch" in measure(net, torch.rand(3, 2, 6)).uncounted["add"]
+
+
+FACTOR = torch.rand(8)
+
+
+class Holder:
+    """An object of a user that holds a constant."""
+
+    factor = torch.rand(8)
+
+    def __init__(self) -> None:
+        self.own = [torch.rand(8)]
+
+
+def test_constants_of_the_program_are_no_signals() -> None:
+    around = torch.rand(8)
+
+    def middle(net: Any, x: Tensor) -> Tensor:
+        y = (x * FACTOR + around) * net.holder.own[0] + net.table[0] + torch.eye(8)[0]
+        return y * torch.zeros(8).add_(net.weights["a"]) + torch.rand_like(y) * y.new_ones(8)
+
+    net = Layers(middle)
+    net.holder, net.table, net.weights = Holder(), torch.rand(2, 8), {"a": torch.rand(8)}  # type: ignore[assignment]
+    assert measure(net, torch.rand(3, 2, 6)).uncounted == {}
+
+
+def _set(x: Tensor, index: Any, value: Any) -> Tensor:
+    x[index] = value
+    return x
+
+
+def _data(x: Tensor) -> Tensor:
+    x.data[..., :2] = 0.5
+    return x
+
+
+def _by_mask(x: Tensor) -> Tensor:
+    y = torch.zeros(x.shape)
+    y[x > 0] = 0.7
+    return y
+
+
+def _viewed(x: Tensor) -> Tensor:
+    y = torch.zeros(x.shape)
+    y[0].copy_(x[0] * 0.5)
+    return y + x
+
+
+@pytest.mark.parametrize(
+    ("middle", "kind"),
+    [
+        # Two halves are a whole: sums alone would not tell.
+        (lambda x: _set(x, (..., slice(0, 2)), 0.5), Kind.ANALOG),
+        (lambda x: x[..., :2].fill_(0.5) is x or x, Kind.ANALOG),
+        (_data, Kind.ANALOG),
+        (lambda x: _set(x, (..., 0), 1.0), Kind.SPIKE),
+        (lambda x: _set(x, (..., 0), 3), Kind.GRADED),
+        (lambda x: _set(x, x > 0, 0.5), Kind.ANALOG),
+        (lambda x: torch.empty(x.shape).copy_(x), Kind.SPIKE),
+        (lambda x: x.zero_(), Kind.SPIKE),
+        (_by_mask, Kind.ANALOG),
+        (_viewed, Kind.ANALOG),
+    ],
+)
+def test_changes_in_place(middle: Callable[[Tensor], Tensor], kind: Kind) -> None:
+    net = Layers(lambda net, x: middle(x))
+    counts = measure(net, torch.rand(3, 2, 6))
+    entered: list[Tensor] = []
+    net.fc2.register_forward_hook(lambda module, args, out: entered.append(args[0].clone()))
+    functional.reset_net(net)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        measured = measure(net, torch.rand(3, 2, 6)).synapses[1]
+    assert counts.synapses[1].kind is measured.kind is kind
+    assert not counts.uncounted
+    found = (entered[-1] != 0).sum(-1).T
+    np.testing.assert_array_equal(measured.events, found.numpy())
+
+
+def test_an_index_of_integers_that_depends_on_signals_is_named() -> None:
+    def middle(net: Any, x: Tensor) -> Tensor:
+        y = torch.zeros(x.shape)
+        y[x > 0] = x[x > 0] * 0.5
+        return y
+
+    assert "__setitem__" in measure(Layers(middle), torch.rand(3, 1, 6)).uncounted
+
+
+def test_complex_values_are_named() -> None:
+    net = Layers(lambda net, x: torch.view_as_real(torch.complex(x, x) * 2).sum(-1))
+    assert measure(net, torch.rand(3, 2, 6)).uncounted
+
+
+class InPlace(nn.Module):
+    """A neuron that keeps its state in a buffer, and records in a list what it did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.out = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.register_buffer("v", torch.zeros(1, 8))
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v.mul_(0.5).add_(self.fc(x).abs())
+        spikes = (self.v > 0.7).float()
+        self.v.sub_(spikes)
+        self.seen.append(spikes)
+        return self.out(spikes)
+
+
+def test_states_that_change_in_place() -> None:
+    net, x = InPlace(), torch.rand(4, 3, 6)
+    counts = measure(net, x, time_axis=0, batch=1)
+    assert not net.v.any()
+    assert net.seen == []
+    for i in range(3):
+        with torch.no_grad():
+            spikes = torch.stack([(net(row), net.seen[-1].sum())[1] for row in x[:, i : i + 1]])
+            net.v.zero_()
+        assert counts.synapses[1].events[i].tolist() == spikes.int().tolist()
+
+
+def test_one_step_is_a_sequence_too() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        mem, record = net.lif.init_leaky(), []
+        for t in range(x.shape[0]):
+            spikes, mem = net.lif(net.fc(x[t]), mem)
+            record.append(net.out(spikes))
+        return torch.stack(record)
+
+    net = Loop(forward, fc=nn.Linear(6, 4), lif=snn.Leaky(0.9, threshold=0.1), out=nn.Linear(4, 2))
+    counts = measure(net, torch.ones(1, 2, 6), time_axis=0)
+    assert [s.name for s in counts.synapses] == ["fc", "out"]
+    assert counts.synapses[0].operations.tolist() == [[24], [24]]
+
+
+def test_weights_that_are_computed_anew_are_not_kept() -> None:
+    from snnc.energy.meter import Measurement
+
+    made = torch.nn.utils.parametrizations.weight_norm(nn.Linear(6, 4))
+    net = nn.Sequential(made, neuron.IFNode())
+    run = Measurement(net, time_axis=0)
+    for _ in range(3):
+        run.counts(run.checked(torch.rand(5, 2, 6)))
+    assert len(run.plans) == 2  # tried on the whole sequence, then step by step
+
+
+def test_a_cumulative_sum_over_samples_mixes_them() -> None:
+    net = Layers(lambda net, x: x.cumsum(1))
+    with pytest.raises(InputError, match="several samples"):
+        measure(net, torch.rand(3, 2, 6))
+    assert measure(Layers(lambda net, x: x.cumsum(0)), torch.rand(3, 2, 6)).steps == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "error", "words"),
+    [
+        (lambda: nn.Sequential(nn.LazyLinear(4), neuron.IFNode()), torch.rand(2, 3), GraphError,
+         "no shape yet"),
+        (lambda: NET().to("meta"), torch.rand(2, 3), GraphError, "device meta"),
+        (NET, torch.rand(2, 3, device="meta"), InputError, "device meta"),
+        (NET, torch.rand(2, 3).to(torch.complex64), InputError, "complex"),
+    ],
+)  # fmt: skip
+def test_tensors_that_can_not_be_counted(
+    make: Callable[[], nn.Module], x: Tensor, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        measure(make(), x, steps=2)
+
+
+def test_upsampled_spikes_stay_spikes_in_both_paths() -> None:
+    # Nearest upsampling is a transposed convolution in the graph; it moves values all the same.
+    net = small_deep(
+        layer.Conv2d(2, 4, 3), neuron.IFNode(v_threshold=0.1),
+        layer.SeqToANNContainer(nn.Upsample(scale_factor=2)), layer.Conv2d(4, 3, 2),
+        neuron.IFNode(v_threshold=0.1),
+    )  # fmt: skip
+    ours, theirs = both(net, torch.rand(3, 2, 2, 6, 6))
+    equal(ours, theirs)
+    assert ours.synapses[1].op is Op.AC
+    net.insert(3, layer.AvgPool2d(2, step_mode="m"))
+    ours, theirs = both(net, torch.rand(3, 2, 2, 6, 6))
+    equal(ours, theirs)
+    assert totals(ours) == totals(theirs)
+
+
+# Other frameworks
+
+
+def _events(net: nn.Module, x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
+    """What enters some layers, by plain hooks."""
+    found: list[Tensor] = []
+    hooks = [m.register_forward_pre_hook(lambda _, args: found.append(args[0])) for m in layers]
+    with torch.no_grad():
+        net.eval()(x)
+    for hook in hooks:
+        hook.remove()
+    return [(entered != 0).double() for entered in found]
+
+
+@pytest.mark.parametrize(
+    ("spike_fn", "kind"), [("MultiSpike", Kind.GRADED), ("SingleSpike", Kind.SPIKE)]
+)
+def test_sinabs(spike_fn: str, kind: Kind) -> None:
+    sinabs = pytest.importorskip("sinabs")
+    from sinabs import layers as sl
+
+    function = getattr(sinabs.activation, spike_fn)
+    net = nn.Sequential(
+        nn.Linear(4, 5),
+        sl.LIF(10.0, norm_input=False, spike_threshold=torch.tensor(0.1), spike_fn=function),
+        nn.Linear(5, 3), sl.IAF(),
+    )  # fmt: skip
+    x = torch.rand(2, 6, 4)
+    counts = measure(net, x, time_axis=1)
+    for part in (net[1], net[3]):
+        part.reset_states()
+    (entered,) = _events(net, x, [net[2]])
+    assert counts.steps == 6
+    assert counts.synapses[1].kind is kind
+    np.testing.assert_array_equal(counts.synapses[1].products, 3 * entered.sum(-1).numpy())
+    assert entered.any()
+    assert counts.uncounted == {
+        "1": "the update of LIF neurons", "3": "the update of IAF neurons"
+    }  # fmt: skip
+
+
+def test_sinabs_over_images() -> None:
+    pytest.importorskip("sinabs")
+    from sinabs import layers as sl
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(
+                nn.Conv2d(2, 3, 3), sl.IAFSqueeze(batch_size=2, spike_threshold=torch.tensor(0.1)),
+                sl.SumPool2d(2), nn.Flatten(), nn.Linear(12, 3), sl.IAFSqueeze(batch_size=2),
+            )  # fmt: skip
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    net, x = Net(), torch.rand(2, 4, 2, 6, 6)
+    counts = measure(net, x, time_axis=1)
+    for index in (1, 5):
+        net.net[index].reset_states()
+    (entered,) = _events(net, x, [net.net[4]])
+    last = counts.synapses[1]
+    assert last.kind is Kind.GRADED
+    np.testing.assert_array_equal(last.products, 3 * entered.sum(-1).reshape(2, 4).numpy())
+    # 12 windows of 4 taps, 4 steps, 2 samples.
+    assert totals(counts)[Cause.POOL, Op.AC] == 12 * 3 * 4 * 2
+
+
+def test_slayer() -> None:
+    """Time is last, and every layer gets its spikes a step later."""
+    pytest.importorskip("lava.lib.dl")
+    from snnc.targets.loihi.lava_worker import apply_shim
+
+    apply_shim()
+    from lava.lib.dl import slayer
+
+    settings = {"threshold": 0.1, "current_decay": 0.5, "voltage_decay": 0.3}
+    cuba = slayer.block.cuba
+    net = nn.Sequential(
+        cuba.Conv(settings, 2, 3, 3, padding=1), cuba.Pool(settings, 2), cuba.Flatten(),
+        cuba.Dense(settings, 27, 3),
+    )  # fmt: skip
+    net.requires_grad_(False)
+    x = torch.rand(2, 2, 6, 6, 7)
+    counts = measure(net, x, time_axis=-1)
+    assert counts.steps == 7
+    assert [s.steps for s in counts.synapses] == [p.steps for p in counts.populations] == [7] * 3
+    entered = _events(net, x, [net[1], net[3]])
+    np.testing.assert_array_equal(counts.synapses[1].products, entered[0].sum((1, 2, 3)).numpy())
+    np.testing.assert_array_equal(counts.synapses[2].products, 3 * entered[1].sum(1).numpy())
+    assert entered[1].any()
+    assert counts.uncounted == {f"{i}.neuron": "the update of Neuron neurons" for i in (0, 1, 3)}
+
+
+def test_slayer_with_feedback() -> None:
+    pytest.importorskip("lava.lib.dl")
+    from snnc.targets.loihi.lava_worker import apply_shim
+
+    apply_shim()
+    from lava.lib.dl import slayer
+
+    settings = {"threshold": 0.1, "current_decay": 0.5, "voltage_decay": 0.3}
+    net = nn.Sequential(slayer.block.cuba.Recurrent(settings, 4, 5))
+    counts = measure(net, torch.rand(2, 4, 7), time_axis=-1)
+    spikes = counts.populations[0].spikes
+    # Each spike reaches 5 neurons at the next step; those of the last are read by nobody.
+    np.testing.assert_array_equal(counts.synapses[1].products.sum(1), 5 * spikes[:, :-1].sum(1))
+
+
+def test_a_cell_that_returns_spikes_and_state() -> None:
+    """Norse's convention."""
+
+    class Cell(nn.Module):
+        def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            v = x if state is None else state * 0.5 + x
+            spikes = (v > 0.3).to(x)
+            return spikes, v * (1 - spikes)
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        state, record = None, []
+        for x_t in x:
+            spikes, state = net.cell(net.a(x_t), state)
+            record.append(net.b(spikes))
+        return torch.stack(record)
+
+    net, x = Loop(forward, a=nn.Linear(4, 5), cell=Cell(), b=nn.Linear(5, 3)), torch.rand(6, 2, 4)
+    entered = torch.stack(_events(net, x, [net.b]))
+    for options, named in (({}, []), ({"neurons": (Cell,)}, ["cell"])):
+        counts = measure(net, x, time_axis=0, **options)
+        np.testing.assert_array_equal(counts.synapses[1].products, 3 * entered.sum(-1).T.numpy())
+        assert counts.synapses[1].kind is Kind.SPIKE
+        assert list(counts.uncounted) == named
+
+
+# Random networks, against convolutions of ones
+
+
+class Threshold(nn.Module):
+    """A hand-written neuron, of several spellings."""
+
+    def __init__(self, style: int) -> None:
+        super().__init__()
+        self.style = style
+
+    def forward(self, x: Tensor, v: Tensor | float) -> tuple[Tensor, Tensor]:
+        v = v * 0.5 + x
+        spikes = (
+            (v > 0.1).float(), torch.heaviside(v - 0.1, torch.zeros(())),
+            torch.where(v >= 0.1, 1.0, 0.0), v.gt(0.1).to(x.dtype),
+        )[self.style]  # fmt: skip
+        return spikes, v - spikes * 0.1 if self.style % 2 else v.masked_fill(spikes > 0, 0.0)
+
+
+class Random(nn.Module):
+    """Two convolutions of 1 to 3 axes, perhaps with a sum or a concatenation; sequences may have
+    their steps anywhere, static inputs are shown several times."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        draw = np.random.default_rng(seed)
+        self.rank, self.steps, self.axis = int(draw.integers(1, 4)), 3, int(draw.integers(-1, 2))
+        self.static, self.join = bool(draw.random() < 0.3), str(draw.choice(["add", "cat", ""]))
+        conv, up = (getattr(nn, f"{kind}{self.rank}d") for kind in ("Conv", "ConvTranspose"))
+        groups = int(draw.choice([1, 2]))
+        k, s, p, d = (int(draw.integers(a, b)) for a, b in ((1, 4), (1, 3), (0, 2), (1, 3)))
+        self.first = conv(2, 4, k, s, p, d, groups) if draw.random() < 0.6 else up(2, 4, k, s, 0)
+        self.side = conv(4, 4, 3, padding=1)
+        self.second = conv(8 if self.join == "cat" else 4, 3, 2, padding=1, stride=s)
+        self.nodes = nn.ModuleList(Threshold(int(i)) for i in draw.integers(0, 4, 2))
+        with torch.no_grad():
+            self.second.weight[torch.rand(self.second.weight.shape) < 0.3] = 0
+        shape = (3, *(() if self.static else (self.steps,)), 2, *(5,) * self.rank)
+        x = torch.rand(shape)
+        self.example = x if self.static else x.movedim(1, self.axis)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = [x] * self.steps if self.static else x.unbind(self.axis)
+        states: list[Any] = [0.0, 0.0]
+        record = []
+        for row in rows:
+            spikes, states[0] = self.nodes[0](self.first(row), states[0])
+            if self.join:
+                more, states[1] = self.nodes[1](self.side(spikes), states[1])
+                spikes = spikes + more if self.join == "add" else torch.cat([spikes, more], 1)
+            record.append(self.second(spikes))
+        return torch.stack(record)
+
+
+def _reached(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
+    """(sample,) products of what is not 0, by a convolution of ones."""
+    ones = type(layer)(
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+        groups=layer.groups, dilation=layer.dilation, bias=False,
+    ).double()  # fmt: skip
+    ones.weight.data = weight.double()
+    with torch.no_grad():
+        found: Tensor = ones(x.double())
+    return found.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks(seed: int) -> None:
+    torch.manual_seed(seed)
+    net = Random(seed)
+    entered: dict[str, list[Tensor]] = {}
+    hooks = [
+        part.register_forward_pre_hook(
+            lambda _, args, name=name: entered.setdefault(name, []).append(args[0])
+        )
+        for name, part in net.named_children()
+    ]
+    with torch.no_grad():
+        net(net.example)
+    for hook in hooks:
+        hook.remove()
+    options = {} if net.static else {"time_axis": net.axis}
+    generator = torch.get_rng_state()
+    counts = measure(net, net.example, batch=2, **options)
+    assert torch.equal(generator, torch.get_rng_state())
+    assert counts.steps == net.steps
+    assert not counts.uncounted
+    for found in counts.synapses:
+        part, given = getattr(net, found.name), entered[found.name]
+        for weight, name in (
+            (torch.ones_like(part.weight), "products"), (part.weight != 0, "products_nonzero"),
+        ):  # fmt: skip
+            wanted = torch.stack([_reached(part, x != 0, weight) for x in given], 1)
+            np.testing.assert_array_equal(getattr(found, name), wanted.numpy(), err_msg=name)
+        if found.kind is not Kind.ANALOG:
+            ones = torch.ones_like(part.weight)
+            wanted = torch.stack([_reached(part, x.abs(), ones) for x in given], 1)
+            np.testing.assert_array_equal(found.operations, wanted.numpy())
+    assert len(counts.synapses) == (3 if net.join else 2)

@@ -107,6 +107,7 @@ def test_a_name_that_is_no_table_is_refused_with_the_names(name: str) -> None:
         ('name = "mine"', "", "name: missing"),
         ('name = "mine"', 'name = " "', "name"),
         ('name = "mine"', "name = 3", "name"),
+        ('name = "mine"', r'name = "a\u001b[31m"', "name: .* control characters"),
         ("bits = 12", "", "bits: missing"),
         ("bits = 12", "bits = 0", "bits"),
         ("bits = 12", "bits = 12.5", "bits"),
@@ -128,6 +129,20 @@ def test_a_bad_key_is_named_with_its_file(tmp_path: Path, old: str, new: str, ke
     path.write_text(GOOD.replace(old, new))
     with pytest.raises(InputError, match=rf"bad\.toml: {key}"):
         load_prices(path)
+
+
+def test_texts_of_several_lines_become_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace('"measured"', '"""measured\non\ta board"""'))
+    assert load_prices(path).source == "measured on a board"
+
+
+def test_endless_numbers_are_cut_in_errors(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(GOOD.replace("ac = 0.5", f"ac = {'9' * 400}"))
+    with pytest.raises(InputError) as caught:
+        load_prices(path)
+    assert len(caught.value.cause) < 120
 
 
 @pytest.mark.parametrize("memory", ["memory = 3", "memory = [3]"])

@@ -27,10 +27,10 @@ class Effective:
     """
 
     name: str = "effective"
-    paper: str = "none: operations as they are done, `Counts` defines each"
+    paper: str = "snnc's own, docs/energy.md defines every count"
     rule: str = (
-        "Σ events × exact fan-out, AC or MAC by static type; bias, norm, sums, pooling, neurons,"
-        " functions as lines of their own"
+        "every input that is not 0 times the outputs that it reaches, AC or MAC by the type of the"
+        " input; bias, norms, sums, pooling, neurons and functions as lines of their own"
     )
 
     def figure(self, counts: Counts, prices: Prices, settings: Settings) -> Figure:

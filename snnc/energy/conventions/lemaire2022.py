@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.energy.conventions.base import Figure, Item, Settings
-from snnc.energy.conventions.parts import foreign, left_out
+from snnc.energy.conventions.parts import foreign, left_out, rule_drops
 from snnc.energy.counts import Cause, Counts, Line, Op, Population, Synapses
 from snnc.energy.prices import Prices
 from snnc.ir import Kind
@@ -71,8 +71,8 @@ class Lemaire2022:
     the price of an access, see `access_energy`.
 
     Beyond the paper: transposed convolutions by the same model, with fan-out k² of each spike and
-    `dense` for MACs; sparse layers with their exact fan-out. Attention and everything between the
-    layers (norms, pooling, sums, functions) are outside the model: left out, and said.
+    `dense` for MACs; sparse layers with their exact fan-out. Norms, pooling, sums and functions are
+    no part of the model; attention isn't either, and makes the figure incomplete.
     """
 
     name: str = "lemaire2022"
@@ -105,19 +105,17 @@ class Lemaire2022:
                 " bits/64 of the anchors' 64-bit access, interpolated in the size of the memory",
                 "the ANN is evaluated once; norms, pooling, sums, functions are left out of both",
                 "what an integrator holds at the end is read for nothing",
-                "the settings first_layer and zero_weights change nothing here",
+                *rule_drops(counts, (Cause.BIAS, Cause.NEURON)),
             ),
             left_out=left_out(counts, items, *foreign(prices), *_outside(counts)),
         )
 
 
 def _outside(counts: Counts) -> Iterator[str]:
+    """Synaptic operations that the model has no formula for."""
     for layer in counts.synapses:
         if layer.operation == "attention":
             yield f"{layer.name}: attention: outside the model"
-    for line in counts.lines:
-        if line.cause not in (Cause.BIAS, Cause.NEURON):
-            yield f"{line.name}: {line.what}: outside the model"
 
 
 def _bytes(values: int, prices: Prices) -> float:

@@ -36,6 +36,7 @@ class Neurobench:
             for layer in counts.synapses
             if not _known(layer)
         )
+        dense = sum(layer.taps * layer.steps for layer in counts.synapses if _known(layer))
         return Figure(
             self.name,
             self.paper,
@@ -46,9 +47,8 @@ class Neurobench:
                 "AC or MAC by static types; NeuroBench decides by the values of a whole batch, so"
                 " that one analog sample makes MACs of all, and a black and white image ACs",
                 "the prices are not NeuroBench's: it reports operations",
-                f"dense operations: {sum(s.taps * s.steps for s in counts.synapses if _known(s))}",
+                f"dense operations: {dense:,}",
                 *rule_drops(counts),
-                "the settings first_layer and zero_weights change nothing here",
             ),
             left_out=left_out(counts, items, *foreign(prices), *lost),
         )

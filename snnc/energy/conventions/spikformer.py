@@ -115,7 +115,7 @@ def _calculator_note(counts: Counts, prices: Prices) -> tuple[str, ...]:
     as_ac = float(np.mean(fixed + done.graded * ac))
     notes = [
         "its calculator (a fork of syops) charges the first layer at every step and the head as"
-        f" MAC, with biases: {float(np.mean(done.mac)):.10g} MACs, {as_ac:.6g} pJ per sample",
+        f" MAC, with biases: {float(np.mean(done.mac)):,.10g} MACs, {as_ac:.6g} pJ per sample",
     ]
     if np.any(done.graded_dense):
         as_mac = float(np.mean(fixed + done.graded_dense * mac))

@@ -42,7 +42,6 @@ def published_notes(counts: Counts) -> tuple[str, ...]:
         "the first layer is charged once; the Attention-SNN formula of the same citation chain"
         " charges it T times",
         *rule_drops(counts),
-        "the settings first_layer and zero_weights change nothing here",
     ]
     if spiking:
         notes.append(f"the formula charges MACs, but the input is spikes: {', '.join(spiking)}")

@@ -74,7 +74,6 @@ class Syops:
                 " call, however many rows there are",
                 "sums of branches, layer norm and softmax count nothing; sums of windows, what a"
                 " compiled maximum of spikes begins with, count as pooling",
-                "the settings first_layer and zero_weights change nothing here",
             ),
             left_out=left_out(counts, items, *foreign(prices), *lost),
         )

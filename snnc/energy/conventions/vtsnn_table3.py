@@ -141,9 +141,8 @@ class VtsnnTable3:
                 *_readings(counts, rate, total, prices),
                 "published, for 18.39 M operations, rate 0.1366, T = 8: rate squared 3.09e-7 J and"
                 " 273.77, single rate 37.4, per step 4.7",
-                f"#OP_ANN = {total}, torchstat's Flops: transposed convolutions count 0; without"
+                f"#OP_ANN = {total:,}, torchstat's Flops: transposed convolutions count 0; without"
                 " modules, upsampling and 1-d layers do too",
-                "the settings first_layer and zero_weights change nothing here",
             ),
             left_out=left_out(counts, items, *foreign(prices)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 KEPT_MAX = 1024
-"""Plans that are kept; a module that computes its weights anew makes one per call."""
+"""Plans that are kept."""
 
 
 class Call:
@@ -69,18 +69,19 @@ class Call:
         assert isinstance(result, Tensor)
         return result
 
-    def everything(self) -> Iterator[Any]:
+    @cached_property
+    def everything(self) -> list[Any]:
         """All arguments."""
         return flat((self.args, self.kwargs))
 
     @staticmethod
-    def flat(items: Any) -> Iterator[Any]:
+    def flat(items: Any) -> list[Any]:
         """All values in nested lists and dicts."""
         return flat(items)
 
     def settings(self) -> str:
         """The arguments that are no tensors."""
-        return repr([x for x in self.everything() if not isinstance(x, Tensor)])
+        return repr([x for x in self.everything if not isinstance(x, Tensor)])
 
     def mark(self, x: object) -> Mark | None:
         """The mark of an argument."""
@@ -89,7 +90,7 @@ class Call:
     def needed(self, x: Any) -> Mark:
         """The mark of an argument that must have one; else that of the first that has."""
         mark = self.mark(x)
-        return mark if mark is not None else self.marks(self.everything())[0]
+        return mark if mark is not None else self.marks(self.everything)[0]
 
     def marks(self, items: Iterable[Any]) -> list[Mark]:
         """The marks of those that have one."""
@@ -128,7 +129,7 @@ class Call:
     def pair(self, x: Any, y: Any) -> tuple[list[Mark], int]:
         """The marks of two operands, and the values of the result in one evaluation."""
         marks = self.marks([x, y])
-        return marks or self.marks(self.everything()), self.values(self.tensor)
+        return marks or self.marks(self.everything), self.values(self.tensor)
 
     def share(self, values: int, steps: int) -> int:
         """Values of one sample and one of `steps` evaluations."""
@@ -138,7 +139,7 @@ class Call:
     def values(self, x: Tensor) -> int:
         """Values of a tensor in one evaluation."""
         mark = self.mark(x)
-        labels = mark.labels if mark else self.joined(self.everything())
+        labels = mark.labels if mark else self.joined(self.everything)
         return self.share(x.numel(), self.meter.evaluations(labels))
 
     def line(
@@ -150,10 +151,10 @@ class Call:
         work = {op: count for op, count in work.items() if count}
         if meter.inside or not work:
             return
-        marks = self.marks(self.everything())
-        labels = labels or self.joined(self.everything())
+        marks = self.marks(self.everything)
+        labels = labels or self.joined(self.everything)
         steps = meter.evaluations(labels)
-        first = next(x for x in self.everything() if self.mark(x) is not None)
+        first = next(x for x in self.everything if self.mark(x) is not None)
         inputs = self.share(first.numel(), steps)
         outputs = self.share(self.tensor.numel(), steps)
         static = all(m.static for m in marks)
@@ -189,17 +190,21 @@ class Call:
 
     def unknown(self) -> Marks:
         """A function without a rule: it makes the totals incomplete."""
-        place, meter = self.place, self.meter
+        meter = self.meter
         results = [t for t in tensors(self.result) if t.is_floating_point() or t.is_complex()]
         if not results:
             return None
-        meter.uncounted[place] = self.name
+        self.uncounted()
         for result in results:
             meter.set(result, self._unknown(result))
         return None
 
+    def uncounted(self) -> None:
+        """Names the function as one without a rule."""
+        self.meter.uncounted[self.place] = self.name
+
     def _unknown(self, result: Tensor) -> Mark:
-        operands = [x for x in self.everything() if self.mark(x) is not None]
+        operands = [x for x in self.everything if self.mark(x) is not None]
         shape = tuple(result.shape)
         alike = [x for x in operands if tuple(x.shape) == shape]
         marks = self.marks(alike or operands)
@@ -282,14 +287,16 @@ class Call:
             plans.clear()
         full = (id(weight), weight._version, key, tuple(x.shape), id(mark.labels.sample),
                 id(mark.labels.step), meter.samples)  # fmt: skip
-        if full not in plans:
-            made = plan(
+        # Of weights that a forward computes anew, only the last are kept.
+        slot = full if id(weight) in meter.own else (self.place, key)
+        known, _, layout = plans.get(slot, (None, None, None))
+        if known != full:
+            layout = plan(
                 operation, make(), tuple(x.shape), axes, mark.labels, meter.samples, self.book,
                 self.place,
             )  # fmt: skip
-            plans[full] = (weight, made)
-        layout: Plan = plans[full][1]
-        counts = measured(x, mark, layout, meter.activity, self.place)
+            plans[slot] = (full, weight, layout)
+        counts = measured(x.detach(), mark, layout, meter.activity, self.place)
         self._count(layout, mark, weight, axes, biased, counts)
         labels = self.book.reduced(mark.labels, axes)
         return self.made(Kind.ANALOG, labels, [mark], weighted=True)
@@ -318,6 +325,7 @@ class Call:
         """A·B of two signals."""
         meter, place, book = self.meter, self.place, self.book
         a, b = self.needed(x), self.needed(y)
+        x, y = x.detach(), y.detach()
         rank = self.tensor.dim()
         sides = [book.reduced(m.labels, (-1, -2)) for m in (a, b)]
         labels = book.joined(sides, rank)
@@ -370,13 +378,15 @@ class Call:
         )
 
 
-def flat(items: Any) -> Iterator[Any]:
+def flat(items: Any) -> list[Any]:
     """All values in nested lists, tuples and dicts."""
+    found: list[Any] = []
     for item in items.values() if isinstance(items, dict) else items:
         if isinstance(item, list | tuple | dict):
-            yield from flat(item)
+            found += flat(item)
         else:
-            yield item
+            found.append(item)
+    return found
 
 
 def common_kind(kinds: Sequence[Kind]) -> Kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,13 +20,16 @@ from snnc.energy.meter.call import Call, common_kind, constant_kind, flat
 from snnc.energy.meter.einsum import contracted
 from snnc.energy.meter.labels import NONE, Book, Labels, Mark, Partial, place_of, varies
 from snnc.energy.meter.neurons import Known, known_neuron, tensors
+from snnc.energy.meter.origin import held, of_program
 from snnc.energy.meter.records import (
+    UNKNOWN,
     Cells,
     Columns,
     LineRecord,
     PopulationRecord,
     SynapseRecord,
     cells,
+    dynamics_of,
     one_evaluation,
     summed,
 )
@@ -43,9 +47,40 @@ from snnc.frontends.tracer import function_name
 from snnc.ir import Kind
 
 Shape = tuple[int, ...]
-ATTRIBUTE = "_snnc_mark"
+ATTRIBUTE, ALIAS = "_snnc_mark", "_snnc_alias"
 PASSED = QUERIES | CREATORS | QUIET
 """Functions that make no signal."""
+READERS = frozenset(
+    [
+        "item",
+        "tolist",
+        "numpy",
+        "__array__",
+        "__float__",
+        "__int__",
+        "__index__",
+        "storage",
+        "untyped_storage",
+        "data_ptr",
+    ]
+)
+"""Functions by which values leave torch."""
+OF_NUMBERS = frozenset(
+    [
+        "tensor",
+        "as_tensor",
+        "asarray",
+        "scalar_tensor",
+        "full",
+        "full_like",
+        "new_tensor",
+        "new_full",
+        "fill_",
+        "from_numpy",
+        "frombuffer",
+    ]
+)
+"""Functions by which numbers of Python enter it."""
 _NAMES: dict[Any, str] = {}
 UNLOOKED = (
     "values that no function of torch made from the module's input, as far as can be seen; what"
@@ -90,8 +125,9 @@ class Meter(TorchFunctionMode):
         self.averages: dict[str, None] = {}
         self.path: list[str] = []
         self.leaves: set[str] = set()
-        self.blind = False
         self.inside = False
+        self.own = dict(book.looked_up("held", partial(held, module)))
+        self.read = False
         self.entered: set[Any] = set()
         self._patch(module, own)
 
@@ -130,7 +166,7 @@ class Meter(TorchFunctionMode):
         def patched(*args: Any, **kwargs: Any) -> Any:
             self.path.append(path)
             try:
-                if known is None or self.inside or self.blind:
+                if known is None or self.inside:
                     return forward(*args, **kwargs)
                 return self._neuron(known, forward, args, kwargs)
             finally:
@@ -145,24 +181,73 @@ class Meter(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if self.blind:
-            return func(*args, **(kwargs or {}))
         name = _NAMES.get(func)
         if name is None:
             name = _NAMES.setdefault(func, function_name(func))
         if name in PASSED:
-            return func(*args, **(kwargs or {}))
+            return self._passed(name, func, args, kwargs or {})
         kwargs = dict(kwargs or {})
         if not self._touches(args) and not self._touches(kwargs.values()):
             if name in LAYERS:
                 self._constant(name, args, kwargs)
-            return func(*args, **kwargs)
+            return self._unmarked(name, func, args, kwargs)
         if name in OF_ANOTHER and args and self.mark(args[0]) is None:
-            return func(*args, **kwargs)
+            return self._unmarked(name, func, args[:1], kwargs, args[1:])
+        if not self.uncounted or self.place(name) not in self.uncounted:
+            self._check_origin(name, args, kwargs)
         rule = contracted if name == "einsum" else RULES.get(name)
         if rule is None and isinstance(func, types.FunctionType) and func not in self.entered:
             return self._entered(func, args, kwargs)
         return self._counted(name, rule, func, args, kwargs)
+
+    def _passed(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        if name in READERS:
+            self.read |= self._touches(args)
+        elif name in CREATORS and isinstance(result, Tensor):
+            self._made_plain(name, result)
+        return result
+
+    def _unmarked(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, shapes: Any = ()
+    ) -> Any:
+        """Runs a function on tensors that are no signals. What it makes of constants is one;
+        `shapes` are arguments of which it only takes the shape."""
+        plain = all(self._is_plain(x) for x in flat((args, kwargs)) if isinstance(x, Tensor))
+        result = func(*args, *shapes, **kwargs)
+        if plain:
+            for x in tensors(result):
+                self._made_plain(name, x)
+                self.aliased(name, args[0] if args else x, x)
+        elif name == "__setitem__" or _in_place(name):
+            self._lose(args[0])
+        return result
+
+    def _lose(self, changed: Tensor) -> None:
+        """A tensor that was changed in a way of which nothing is known."""
+        for x in (changed, changed._base):
+            if x is not None:
+                self.own.pop(id(x), None)
+                x.__dict__.pop(ATTRIBUTE, None)
+
+    def _made_plain(self, name: str, x: Tensor) -> None:
+        """Notes a constant; numbers that were read off a signal may be in what Python gave."""
+        if not (self.read and name in OF_NUMBERS):
+            x.__dict__[ATTRIBUTE] = (self, None)
+
+    def _is_plain(self, x: Tensor) -> bool:
+        """Whether a tensor is a signal or constant that was seen to be one."""
+        return id(x) in self.own or x.__dict__.get(ATTRIBUTE, (None,))[0] is self
+
+    def _check_origin(self, name: str, args: Any, kwargs: Any) -> None:
+        """Names a function that takes a tensor of which nothing is known."""
+        for x in flat((args, kwargs)):
+            if not isinstance(x, Tensor) or self._is_plain(x):
+                continue
+            if of_program(x):
+                self.own[id(x)] = x
+            elif _holds_values(x):
+                self.uncounted[self.place(name)] = f"{name} of {UNLOOKED}"
 
     def _touches(self, items: Iterable[Any]) -> bool:
         for x in items:
@@ -183,12 +268,14 @@ class Meter(TorchFunctionMode):
     ) -> Any:
         result = _ran(func, args, kwargs)
         if next(tensors(result), None) is None and name != "__setitem__":
+            if result is None and args and isinstance(args[0], Tensor):
+                self._lose(args[0])
             return result
         call = Call(self, name, func, args, kwargs, result)
         if "input" in kwargs:
             args = (kwargs.pop("input"), *args)
         named = {_SPELLINGS.get(key, key): value for key, value in kwargs.items() if key != "out"}
-        if rule is None:
+        if rule is None or any(isinstance(x, Tensor) and x.is_complex() for x in call.everything):
             marks = call.unknown()
         else:
             try:
@@ -197,8 +284,10 @@ class Meter(TorchFunctionMode):
                 if not _is_signature(error):
                     raise
                 marks = call.unknown()
-        if name in IN_PLACE and args and isinstance(marks, Mark):
-            self._changed_in_place(args[0], marks)
+        if args and isinstance(args[0], Tensor) and (name in IN_PLACE or _in_place(name)):
+            changed = marks if isinstance(marks, Mark) else self.mark(result)
+            if changed is not None:
+                self._changed_in_place(args[0], changed)
         self._note(call, marks)
         return result
 
@@ -214,7 +303,7 @@ class Meter(TorchFunctionMode):
                 self.set(tensor, mark)
                 step = mark.labels.step
                 if not self.followed and step.numel() == 1 and int(step) >= 0:
-                    steps = (m.labels.step for m in call.marks(call.everything()))
+                    steps = (m.labels.step for m in call.marks(call.everything))
                     self.followed = any(varies(step) for step in steps)
 
     def _entered(self, func: types.FunctionType, args: Any, kwargs: Any) -> Any:
@@ -239,8 +328,13 @@ class Meter(TorchFunctionMode):
 
     def _changed_in_place(self, target: object, mark: Mark) -> None:
         """A tensor of which a view was changed holds the new values too."""
-        base = target._base if isinstance(target, Tensor) else None
-        if not isinstance(target, Tensor) or base is None or not base.is_contiguous():
+        if not isinstance(target, Tensor):
+            return
+        if (other := target.__dict__.get(ALIAS)) is not None:
+            self.set(other, mark)
+            self._changed_in_place(other, mark)
+        base = target._base
+        if base is None or not base.is_contiguous():
             return
         old, view = self.mark(base), target
         shape, offset = tuple(base.shape), view.storage_offset() - base.storage_offset()
@@ -251,7 +345,16 @@ class Meter(TorchFunctionMode):
 
         labels = self.book.written(before, shape, mark.labels, write)
         kinds = [mark.kind, constant_kind(base) if old is None else old.kind]
-        self.set(base, replace(mark, labels=labels, kind=common_kind(kinds), direct=False))
+        whole = replace(mark, labels=labels, kind=common_kind(kinds), direct=False)
+        self.set(base, whole)
+        if ALIAS in base.__dict__:
+            self._changed_in_place(base, whole)
+
+    @staticmethod
+    def aliased(name: str, x: Tensor, result: Tensor) -> None:
+        """Notes that a tensor is another one's memory, which torch doesn't tell of."""
+        if name in ("data.get", "detach") and result is not x:
+            result.__dict__[ALIAS] = x
 
     def place(self, name: str) -> str:
         """Path of the module that is running, with the function unless it is its only one."""
@@ -271,7 +374,7 @@ class Meter(TorchFunctionMode):
     def _constant(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """A layer on a tensor that isn't known; one of zeros has nothing to count."""
         x = next((a for a in flat((args, kwargs)) if isinstance(a, Tensor)), None)
-        if x is not None and bool(x.any()):
+        if x is not None and _holds_values(x):
             self.uncounted[self.place(name)] = f"{name} of {UNLOOKED}"
 
     def _neuron(self, known: Known, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -281,24 +384,22 @@ class Meter(TorchFunctionMode):
         if mark is not None and known.multi_step is False and varies(mark.labels.step):
             raise TraceError(where, "takes one step but gets a sequence", "pass one step per call")
         self.spiked |= known.fires
-        outer = self.blind, self.inside
-        self.blind, self.inside = not known.weighted, True
+        self.inside = True
         try:
-            result = forward(*args, **kwargs)
+            with nullcontext() if known.weighted else torch._C.DisableTorchFunction():
+                result = forward(*args, **kwargs)
         finally:
-            self.blind, self.inside = outer
+            self.inside = False
         found = list(tensors(result))
         if x is None or mark is None:
-            if any(bool(t.any()) for t in found[:1]):
+            if any(map(_holds_values, found[:1])):
                 self.uncounted[where] = f"neurons fed by {UNLOOKED}"
             return result
         if not found:
             raise TraceError(where, "this neuron returns no tensor", "return its spikes")
-        self.blind = True  # what counting itself computes is none of the module's work
-        try:
+        # Counting itself is none of the module's work.
+        with torch._C.DisableTorchFunction(), torch.no_grad():
             self._fired(known, where, x, mark, found)
-        finally:
-            self.blind = outer[0]
         return result
 
     def _fired(
@@ -311,6 +412,7 @@ class Meter(TorchFunctionMode):
         labels = (self.book.reshaped if same else self.book.refitted)(mark.labels, old, new)
         record = self.populations.get(known.module)
         split = bool(varies(labels.step))
+        labels = self._in_order(labels, new)
         self.followed |= split and known.multi_step is not False
         if not split and (not self.sequences or int(labels.step) == NONE):
             if known.multi_step:
@@ -329,6 +431,15 @@ class Meter(TorchFunctionMode):
         self.steps = max(self.steps, 1 + max(t for t, _ in spot.keys))
         self.set(spikes, replace(out, partial=partial))
         self._keep_states(known, found[1:], spikes, out)
+
+    def _in_order(self, labels: Labels, shape: Shape) -> Labels:
+        """Neurons that take a whole sequence spike at its places, whatever was delayed before."""
+        axes, rank = varies(labels.step), len(shape)
+        if len(axes) != 1 or shape[axes[0]] != self.steps or not self.sequences:
+            return labels
+        if labels.sample.shape[axes[0]] > 1:
+            return labels
+        return Labels(labels.sample, self.book.along(axes[0], self.steps, rank))
 
     def rows(self, labels: Labels, shape: Shape, where: str) -> Cells:
         """Cells of a tensor that is one evaluation per sample and step."""
@@ -358,9 +469,14 @@ class Meter(TorchFunctionMode):
         )
         if canonical is None:
             self.uncounted[where] = f"the update of {type(known.module).__name__} neurons"
+            dynamics = UNKNOWN
+        else:
+            dynamics = self.book.looked_up(
+                ("dynamics", id(canonical)), lambda: dynamics_of(canonical, shape[lead:])
+            )
         size = math.prod(shape) // (self.samples * len(spot.keys))
         record = PopulationRecord(
-            where, size, canonical, shape[lead:], known.fires, Columns(self.samples),
+            where, size, dynamics, known.fires, Columns(self.samples),
             isinstance(known.adapter, snntorch.Recurrent),
         )  # fmt: skip
         self.populations[known.module] = record
@@ -374,7 +490,7 @@ class Meter(TorchFunctionMode):
         if not record.fires:
             return np.zeros((self.samples, len(spot.keys))), None
         where = f"{record.name} (its output)"
-        if mark.kind is Kind.SPIKE and record.canonical is None:
+        if mark.kind is Kind.SPIKE and not record.dynamics.known:
             check_spikes(x, where)
         lead = 2 if known.multi_step else 1
         if mark.kind is Kind.SPIKE and x.is_contiguous() and x.dim() > lead + 1 and not (
@@ -473,6 +589,18 @@ class Meter(TorchFunctionMode):
 def _ran(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Runs the module's own function; an error that it raises is the module's."""
     return func(*args, **kwargs)
+
+
+def _in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _holds_values(x: Tensor) -> bool:
+    """Whether a tensor is other than zeros; one that can't be read (inside vmap) is."""
+    try:
+        return bool(x.any())
+    except RuntimeError:
+        return True
 
 
 def _open(func: types.FunctionType) -> types.FunctionType:

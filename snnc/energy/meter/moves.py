@@ -24,6 +24,7 @@ def same(call: Call, x: Any, *args: object, **kwargs: object) -> Marks:
     result = call.result
     if mark is None or not isinstance(result, Tensor):
         return None
+    call.meter.aliased(call.name, x, result)
     if result.dtype == torch.bool:
         return replace(mark, kind=Kind.SPIKE, natural=True)
     if not result.dtype.is_floating_point and mark.kind is Kind.ANALOG:
@@ -154,19 +155,47 @@ def padded(
 
 
 def written(call: Call, target: Tensor, index: Any, value: Any) -> Marks:
-    """target[index] = value."""
+    """target[index] = value. An index that is a signal chooses values, as torch.where does."""
     old, new = call.mark(target), call.mark(value)
     rank, shape = target.dim(), tuple(target.shape)
     base = old.labels if old is not None else call.book_constant(rank)
     kind, natural = call.kind_of([target, value])
-    if new is None:
-        return None if old is None else replace(old, kind=kind, natural=natural)
-    wide = tuple(value.shape)
+    chosen = call.marks(call.flat([[index]]))
+    known = [m for m in (old, new, *chosen) if m is not None]
+    if chosen and (new is not None or not _masks(index, target)):
+        call.uncounted()
+        kind, natural = Kind.ANALOG, False
+    if chosen:
+        labels = call.book.joined([base, *(m.labels for m in (*chosen, *known[:1]))], rank)
+    elif new is None:
+        labels = base
+    else:
+        wide, given = tuple(value.shape), new.labels
 
-    def write(whole: Tensor, part: Tensor) -> None:
-        whole[index] = part.expand(wide)
+        def write(whole: Tensor, part: Tensor) -> None:
+            whole[index] = part.expand(wide)
 
-    labels = call.book.written(base, shape, new.labels, write)
-    known = [m for m in (old, new) if m is not None]
+        labels = call.book.written(base, shape, given, write)
     call.changed(target, call.made(kind, labels, known, natural=natural))
     return None
+
+
+def _masks(index: Any, target: Tensor) -> bool:
+    return isinstance(index, Tensor) and index.dtype == torch.bool and index.shape == target.shape
+
+
+def copied(call: Call, x: Tensor, source: Any, *args: object, **kwargs: object) -> Marks:
+    """x.copy_(source)."""
+    mark = call.mark(source)
+    if mark is None:
+        return constant(call, x, source)
+    if not x.dtype.is_floating_point and mark.kind is Kind.ANALOG:
+        return call.unknown()
+    shape = tuple(x.shape)
+    return mark.moved(call.book.joined([call.book_constant(len(shape)), mark.labels], len(shape)))
+
+
+def constant(call: Call, x: Tensor, value: Any = 0, *args: object) -> Marks:
+    """x.fill_(value) and x.zero_()."""
+    kind, natural = call.kind_of([value])
+    return call.made(kind, call.joined([x, value]), call.marks([x, value]), natural=natural)

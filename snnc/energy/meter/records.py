@@ -205,24 +205,52 @@ class LineRecord:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    """What one step of a population costs.
+
+    Attributes:
+        known: whether there is a rule for it.
+        leaks: whether a state decays; taken for granted where nothing is known.
+        work: of one step without bias and resets.
+        biased: neurons that add a bias of their own.
+        resets: additions per spike.
+    """
+
+    known: bool
+    leaks: bool
+    work: Mapping[Op, int]
+    biased: int
+    resets: int
+
+
+UNKNOWN = Dynamics(False, True, {}, 0, 0)
+
+
+def dynamics_of(node: Neuron, shape: Shape) -> Dynamics:
+    """The costs of canonical neurons."""
+    return Dynamics(
+        True, rules.leaks(node), rules.update(node, shape), rules.biased(node, shape),
+        rules.reset_adds(node),
+    )  # fmt: skip
+
+
 @dataclass(eq=False)
 class PopulationRecord:
     """Calls of one neuron module; one that feeds back adds what its spikes make to its input."""
 
     name: str
     size: int
-    canonical: Neuron | None
-    shape: Shape
+    dynamics: Dynamics
     fires: bool
     columns: Columns
     feeds_back: bool = False
     calls: int = 0
 
     def population(self, name: str, steps: int) -> Population:
-        """The record as part of `Counts`; of unknown dynamics, a state is taken to decay."""
+        """The record as part of `Counts`."""
         spikes = self.columns.table(steps, False)["spikes"]
-        leaks = self.canonical is None or rules.leaks(self.canonical)
-        return Population(name, self.size, leaks, self.fires, spikes)
+        return Population(name, self.size, self.dynamics.leaks, self.fires, spikes)
 
     def lines(self, population: Population) -> list[Line]:
         """Its updates."""
@@ -231,19 +259,17 @@ class PopulationRecord:
             Op.UPDATE: np.full(samples, population.size * population.steps),
             Op.SPIKE: fired,
         }
-        node, found = self.canonical, []
+        costs, found = self.dynamics, []
         if self.feeds_back:
             adds = {Op.AC: np.full(samples, population.size * population.steps)}
             found.append(self._line(population, Cause.ADD, "sum of branches", adds))
-        if node is not None:
-            work = {op: np.full(samples, n * population.steps) for op, n in
-                    rules.update(node, self.shape).items()}  # fmt: skip
-            if resets := rules.reset_adds(node):
-                work[Op.AC] = work.get(Op.AC, np.zeros(samples, np.int64)) + resets * fired
-            totals = {**work, **totals}
-            if biased := rules.biased(node, self.shape):
-                bias = {Op.AC: np.full(samples, biased * population.steps)}
-                found.append(self._line(population, Cause.BIAS, "neuron bias", bias))
+        work = {op: np.full(samples, n * population.steps) for op, n in costs.work.items()}
+        if costs.resets:
+            work[Op.AC] = work.get(Op.AC, np.zeros(samples, np.int64)) + costs.resets * fired
+        if costs.biased:
+            bias = {Op.AC: np.full(samples, costs.biased * population.steps)}
+            found.append(self._line(population, Cause.BIAS, "neuron bias", bias))
+        totals = {**work, **totals}
         return [*found, self._line(population, Cause.NEURON, "neuron update", totals)]
 
     def _line(self, population: Population, cause: Cause, what: str, work: Mapping[Op, A]) -> Line:

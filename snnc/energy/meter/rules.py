@@ -20,6 +20,8 @@ from snnc.energy.counts import Cause, Op
 from snnc.energy.meter.labels import Mark
 from snnc.energy.meter.moves import (
     concatenated,
+    constant,
+    copied,
     moved,
     padded,
     permuted,
@@ -199,7 +201,9 @@ def cumulated(call: Call, x: Tensor, dim: int, **kwargs: object) -> Marks:
     count = call.values(x) - call.values(x) // x.shape[dim]
     call.line(Cause.ADD, "cumulative sum", {Op.AC: count})
     kind = Kind.ANALOG if mark.kind is Kind.ANALOG else Kind.GRADED
-    return call.made(kind, mark.labels, [mark], natural=mark.natural)
+    mixes = mark.labels.sample.shape[dim] > 1
+    labels = call.over_rows(mark, [dim]) if mixes else mark.labels
+    return call.made(kind, labels, [mark], natural=mark.natural)
 
 
 def batch_norm(
@@ -277,6 +281,28 @@ def windowed(
     k, s, p, d = (per_axis(v, rank) for v in (kernel, stride, padding, spread))
     taps = rules.window_taps(x.shape[-rank:], k, s, p, d, result.shape[-rank:])
     return _pooled(call, x, result, taps, rank, mode)
+
+
+def power_pooled(
+    call: Call, x: Tensor, power: float, kernel: Any, stride: Any = None, *args: object,
+    **kwargs: object,
+) -> Marks:  # fmt: skip
+    """F.lp_pool of the first power, which sums (sinabs' SumPool2d). It multiplies averages, which
+    gives integers again where the window is a power of two."""
+    if power != 1:
+        return call.unknown()
+    rank = next(int(c) for c in call.name if c.isdigit())
+    k = per_axis(kernel, rank)
+    s = k if stride is None else per_axis(stride, rank)
+    result = call.tensor
+    taps = rules.window_taps(x.shape[-rank:], k, s, (0,) * rank, (1,) * rank, result.shape[-rank:])
+    mark = call.needed(x)
+    labels = call.window_labels(mark, rank)
+    channels = call.share(result.numel(), call.meter.evaluations(labels)) // taps.size
+    call.line(Cause.POOL, "sum pool", rules.pool(taps, channels, "sum"), labels=labels)
+    exact = mark.kind is not Kind.ANALOG and math.prod(k).bit_count() == 1
+    kind = Kind.GRADED if exact else Kind.ANALOG
+    return call.made(kind, labels, [mark], natural=mark.natural)
 
 
 def adaptive(call: Call, x: Tensor, size: Any, *args: Any, **kwargs: Any) -> Marks:
@@ -423,9 +449,19 @@ def _is(x: object, number: float) -> bool:
     return isinstance(x, int | float) and x == number
 
 
-def _names(rule: Rule, names: str) -> dict[str, Rule]:
-    return dict.fromkeys(names.split(), rule)
+def _words(names: str) -> list[str]:
+    return names.split()
 
+
+def _names(rule: Rule, names: str) -> dict[str, Rule]:
+    return dict.fromkeys(_words(names), rule)
+
+
+_VALUE_BY_VALUE = _words(
+    "elu gelu sigmoid tanh silu softplus exp log sqrt rsqrt reciprocal selu celu mish hardswish "
+    "hardsigmoid logsigmoid softsign log1p expm1 sin cos erf exp2 log2 log10 sigmoid_ tanh_ silu_ "
+    "elu_ exp_ log_ sqrt_"
+)
 
 RULES: dict[str, Rule] = {
     **_names(
@@ -451,6 +487,8 @@ RULES: dict[str, Rule] = {
     **_names(concatenated, "cat concat concatenate"),
     "pad": padded,
     "__setitem__": written,
+    "copy_": copied,
+    **_names(constant, "zero_ fill_"),
     **_names(
         added, "add sub add_ sub_ __add__ __radd__ __sub__ __rsub__ __iadd__ __isub__ subtract rsub"
     ),
@@ -471,44 +509,7 @@ RULES: dict[str, Rule] = {
     **_names(mapped("clip"), "clamp clamp_ clip clip_ clamp_min clamp_max hardtanh hardtanh_"),
     **_names(mapped("leaky_relu"), "leaky_relu leaky_relu_ prelu"),
     **_names(mapped("abs"), "abs absolute __abs__"),
-    **{
-        name: mapped(name)
-        for name in [
-            "elu",
-            "gelu",
-            "sigmoid",
-            "tanh",
-            "silu",
-            "softplus",
-            "exp",
-            "log",
-            "sqrt",
-            "rsqrt",
-            "reciprocal",
-            "selu",
-            "celu",
-            "mish",
-            "hardswish",
-            "hardsigmoid",
-            "logsigmoid",
-            "softsign",
-            "log1p",
-            "expm1",
-            "sin",
-            "cos",
-            "erf",
-            "exp2",
-            "log2",
-            "log10",
-            "sigmoid_",
-            "tanh_",
-            "silu_",
-            "elu_",
-            "exp_",
-            "log_",
-            "sqrt_",
-        ]
-    },
+    **{name: mapped(name) for name in _VALUE_BY_VALUE},
     **_names(rounded, "round floor ceil sign trunc"),
     **_names(larger, "max min maximum minimum amax amin"),
     **_names(totalled, "sum mean"),
@@ -528,6 +529,7 @@ RULES: dict[str, Rule] = {
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
         "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
     ),
+    **_names(power_pooled, "lp_pool1d lp_pool2d lp_pool3d"),
     "interpolate": resized,
     **_names(shuffled, "pixel_shuffle pixel_unshuffle channel_shuffle"),
     **_names(
@@ -543,64 +545,19 @@ RULES: dict[str, Rule] = {
 """By name, which functions, methods and operators share."""
 
 LAYERS = frozenset(
-    [
-        "linear",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "matmul",
-        "__matmul__",
-        "__rmatmul__",
-        "mm",
-        "bmm",
-        "addmm",
-    ]
+    _words(
+        "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul "
+        "__matmul__ __rmatmul__ mm bmm addmm"
+    )
 )
 """What makes synaptic operations: counted inside neurons too."""
 
 QUIET = frozenset(
-    [
-        "__bool__",
-        "item",
-        "tolist",
-        "numpy",
-        "__array__",
-        "__float__",
-        "__int__",
-        "__index__",
-        "__contains__",
-        "equal",
-        "allclose",
-        "any",
-        "all",
-        "isnan",
-        "isfinite",
-        "isinf",
-        "is_nonzero",
-        "nonzero",
-        "argmax",
-        "argmin",
-        "argsort",
-        "numpy_T",
-        "__repr__",
-        "_is_view",
-        "storage",
-        "untyped_storage",
-        "data_ptr",
-        "backward",
-        "register_hook",
-        "_version.get",
-        "is_nested.get",
-        "is_neg",
-        "is_conj",
-        "resolve_conj",
-        "resolve_neg",
-        "__deepcopy__",
-        "__iter__",
-        "device.get",
-    ]
+    _words(
+        "__bool__ item tolist numpy __array__ __float__ __int__ __index__ __contains__ equal "
+        "allclose any all isnan isfinite isinf is_nonzero nonzero argmax argmin argsort numpy_T "
+        "__repr__ _is_view storage untyped_storage data_ptr backward register_hook _version.get "
+        "is_nested.get is_neg is_conj resolve_conj resolve_neg __deepcopy__ __iter__ device.get"
+    )
 )
 """Reads values for decisions of the program, or gives no signal."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from snnc.energy.counts import Counts
 from snnc.energy.meter.labels import NONE, Book, Labels, Mark
@@ -63,13 +64,13 @@ def measure(
         progress: is told (samples done, of how many) after each batch.
 
     Raises:
-        InputError: inputs that are empty, NaN, infinite or don't fit `input_kind` or each other;
-            values on the way that are NaN or infinite, spikes that are not 0 or 1, samples of a
-            batch that mix.
+        InputError: inputs that are empty, NaN, infinite, complex, not on the CPU or don't fit
+            `input_kind` or each other; values on the way that are NaN or infinite, spikes that are
+            not 0 or 1, samples of a batch that mix.
         OptionError: options that make no sense.
         TraceError: the module fails on the inputs, has no spiking neuron, or does other things in
             one batch than in another.
-        GraphError: NaN or infinite weights.
+        GraphError: weights that are NaN, infinite, not yet made or not on the CPU.
     """
     if batch < 1:
         raise OptionError("batch", f"{batch} samples at a time", "give at least 1")
@@ -94,6 +95,10 @@ def measure(
 
 def _check_weights(module: nn.Module) -> None:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(tensor):
+            raise GraphError(name, "has no shape yet", "run the module once before")
+        if tensor.device.type != "cpu":
+            raise GraphError(name, f"is on device {tensor.device}", "measure module.cpu()")
         if not tensor.is_floating_point():
             continue
         values = to_numpy(tensor)
@@ -143,6 +148,11 @@ class Measurement:
 
     def checked(self, inputs: ExampleInput) -> list[Tensor]:
         """The inputs with their steps, if they have some, as the first axis."""
+        for x in tensors(inputs):
+            if x.device.type != "cpu":
+                raise InputError("inputs", f"are on device {x.device}", "pass x.cpu()")
+            if x.is_complex():
+                raise InputError("inputs", "are complex", "pass their parts as real numbers")
         given = checked_inputs(inputs, self.asked, self.input_kind)
         for x in given:
             if not bool(torch.isfinite(x).all()):
@@ -156,6 +166,9 @@ class Measurement:
 
     def counts(self, inputs: Sequence[Tensor]) -> Counts:
         """Counts of one batch of checked inputs."""
+        if self.style is None and inputs[0].shape[0] == 1:
+            # One step can't be told from none; which way the module takes steps, two can show.
+            self.counts([torch.cat([x, x]) for x in inputs])
         if self.style is not None:
             return self._as(self.style, inputs)[0]
         first: SnncError | None = None
