@@ -8,6 +8,7 @@ named by `--syops PYTHON` or `SNNC_SYOPS_PYTHON`; without it the table says so.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import json
 import os
@@ -58,7 +59,19 @@ def _network() -> Any:
             functional.reset_net(self.net)
             return self.net(images.expand(STEPS, *images.shape))
 
-    return net, Repeated()
+    class Stepwise(nn.Module):
+        """The same with a call of every layer per step, as NeuroBench's models of snnTorch do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = copy.deepcopy(net)
+            functional.set_step_mode(self.net, "s")
+
+        def forward(self, images: Any) -> Any:
+            functional.reset_net(self.net)
+            return torch.stack([self.net(images) for _ in range(STEPS)])
+
+    return net, Repeated(), Stepwise()
 
 
 def _bare(module: Any, batches: Any) -> Any:
@@ -138,16 +151,16 @@ def _syops(python: str, net: Any, images: Any, batch: int, rounds: int) -> dict[
 def run(quick: bool = False, python: str = "") -> list[dict[str, Any]]:
     """Seconds over all images, by tool and round, and what each tool counted per image."""
     python = python or os.environ.get(VARIABLE, "")
-    net, repeated = _network()
+    net, repeated, stepwise = _network()
     settings = SETTINGS[:1] if quick else SETTINGS
     return [
-        _measured(net, repeated, images // 5 if quick else images, batch, quick, python)
+        _measured(net, repeated, stepwise, images // 5 if quick else images, batch, quick, python)
         for images, batch in settings
     ]
 
 
 def _measured(
-    net: Any, repeated: Any, count: int, batch: int, quick: bool, python: str
+    net: Any, repeated: Any, stepwise: Any, count: int, batch: int, quick: bool, python: str
 ) -> dict[str, Any]:
     images, rounds = _images(count), 1 if quick else ROUNDS
     tools: dict[str, Callable[[Any], Any]] = {
@@ -158,6 +171,7 @@ def _measured(
     skipped = {}
     if importlib.util.find_spec("neurobench"):
         tools["NeuroBench"] = lambda x: _neurobench(repeated, x, batch, True)
+        tools["NeuroBench, call per step"] = lambda x: _neurobench(stepwise, x, batch, True)
         tools["NeuroBench, no gradients"] = lambda x: _neurobench(repeated, x, batch, False)
     else:
         skipped["NeuroBench"] = "NeuroBench is not installed"

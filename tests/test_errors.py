@@ -11,7 +11,9 @@ import pytest
 from snnc import errors
 
 ROOT = Path(__file__).parent.parent
-FILES = sorted([*(ROOT / "snnc").rglob("*.py"), *(ROOT / "targets").rglob("*.py")])
+FILES = sorted(
+    file for folder in ("circuits", "snnc", "targets") for file in (ROOT / folder).rglob("*.py")
+)
 TREE = {
     name
     for name, value in vars(errors).items()

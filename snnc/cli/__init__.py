@@ -1,6 +1,6 @@
 """The command line: one file per command.
 
-Exit codes: 0 done; 1 stages differ that must not; 2 wrong options or input data; 3 a model,
+Exit codes: 0 done; 1 a verification failed; 2 wrong options or input data; 3 a model,
 graph or artefact that can't be read or written; 4 refused by the target; 5 a tool is missing or
 failed; 130 interrupted.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from snnc import __version__
+from snnc.cli.circuit import circuit_command
 from snnc.cli.common import show_error
 from snnc.cli.compile import compile_command
 from snnc.cli.doctor import doctor_command
@@ -44,7 +45,7 @@ class Commands(click.Group):
 def main() -> None:
     """Trained spiking networks on neuromorphic hardware, spike for spike.
 
-    Exit codes: 0 done, 1 stages differ that must not, 2 wrong options or input data, 3 a model or
+    Exit codes: 0 done, 1 a verification failed, 2 wrong options or input data, 3 a model or
     artefact that can't be read or written, 4 refused by the target, 5 a tool is missing or failed.
     """
 
@@ -54,6 +55,7 @@ for command in (
     run_command,
     verify_command,
     energy_command,
+    circuit_command,
     show_command,
     targets_command,
     doctor_command,
