@@ -23,6 +23,7 @@ from snnc.cli.circuit_options import (
 )
 from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.errors import OptionError, ToolError
+from snnc.report.pictures import check_picture
 
 if TYPE_CHECKING:
     from snnc.circuits.design import Design
@@ -213,8 +214,6 @@ def _sweep(
 
 
 def _check_picture(path: str) -> None:
-    from snnc.report.energy_plots import check_picture
-
     check_picture(path)
     check_file(path)
 

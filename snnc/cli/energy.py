@@ -27,8 +27,8 @@ from snnc.energy.prices import load_prices, price_tables
 from snnc.energy.report import Report, check_report_name, encoder_bits, read_report
 from snnc.errors import InputError, OptionError
 from snnc.report.difference_tables import difference_tables
-from snnc.report.energy_plots import check_picture
 from snnc.report.energy_tables import convention_tables, energy_tables, rendered
+from snnc.report.pictures import check_picture
 
 DEFAULT_PRICES = "45nm-fp32"
 DEFAULT_CONVENTION = "effective"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.atomic import write_whole
 from snnc.circuits.dac import CapacitorDac, FloatArray, LadderDac, mid_bins
 from snnc.circuits.design import Design
 from snnc.circuits.encodings import uwe
@@ -20,15 +18,13 @@ from snnc.circuits.switching import SwitchedArrayDac, ladder_energy
 from snnc.circuits.yields import SweepPoint
 from snnc.errors import OptionError
 from snnc.report.circuit_tables import UNITS, design_words, impairment_words
-from snnc.report.energy_plots import check_picture
+from snnc.report.pictures import BLUE, GREEN, GREY, VERMILION, check_picture, save_picture
 from snnc.report.units import energy_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette: told apart with every common colour blindness.
-BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 MOST_PIXELS = 256
 """Columns of the raster; deeper ramps are thinned out evenly."""
 
@@ -36,14 +32,6 @@ _PER_CODE = 16
 _MOST_INPUTS = 1 << 16
 _MANY = 4096  # points from which on a line in an SVG is an image
 _DECADES = 100.0
-_LOOK = {
-    "svg.hashsalt": "snnc",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
 def plot_design(design: Design, path: str | Path, seed: int = 0) -> None:
@@ -60,7 +48,7 @@ def plot_design(design: Design, path: str | Path, seed: int = 0) -> None:
         ToolError: matplotlib isn't installed.
     """
     file = check_picture(path)
-    _save(lambda: _design_picture(design, seed), file)
+    save_picture(lambda: _design_picture(design, seed), file)
 
 
 def plot_sweep(
@@ -79,18 +67,7 @@ def plot_sweep(
         ToolError: matplotlib isn't installed.
     """
     file = check_picture(path)
-    _save(lambda: _sweep_picture(design, parameter, points), file)
-
-
-def _save(draw: Callable[[], Figure], file: Path) -> None:
-    import matplotlib.style
-
-    data, kind = io.BytesIO(), file.suffix[1:]
-    # What says when and with what it was drawn would make the bytes differ.
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.style.context(["default", _LOOK]):
-        draw().savefig(data, format=kind, dpi=150, metadata=metadata)
-    write_whole(file, data.getvalue(), OptionError)
+    save_picture(lambda: _sweep_picture(design, parameter, points), file)
 
 
 def _design_picture(design: Design, seed: int) -> Figure:

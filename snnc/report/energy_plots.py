@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnc.atomic import write_whole
 from snnc.energy.counts import Cause
 from snnc.energy.report import Report
 from snnc.energy.results import Reading
-from snnc.errors import OptionError, ToolError
+from snnc.errors import OptionError
+from snnc.report.pictures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    check_picture,
+    save_picture,
+)
 from snnc.report.units import energy, energy_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".svg", ".png")
-
-# Okabe & Ito's palette: told apart with every common colour blindness.
 COLOURS = {
-    Cause.SYNAPSES: "#0072B2",
-    Cause.BIAS: "#56B4E9",
-    Cause.NORM: "#E69F00",
-    Cause.ADD: "#CC79A7",
-    Cause.POOL: "#F0E442",
-    Cause.NEURON: "#009E73",
-    Cause.FUNCTION: "#999999",
-    Cause.ENCODER: "#D55E00",
+    Cause.SYNAPSES: BLUE,
+    Cause.BIAS: SKY,
+    Cause.NORM: ORANGE,
+    Cause.ADD: PURPLE,
+    Cause.POOL: YELLOW,
+    Cause.NEURON: GREEN,
+    Cause.FUNCTION: GREY,
+    Cause.ENCODER: VERMILION,
 }
 MOST_ROWS = 80
 """Layers that a picture shows by name; those with less energy share one bar."""
@@ -41,15 +47,6 @@ _WIDTH = 9.0
 _ROW = 0.2
 _FRAME = 1.3
 """Inches: width of the picture, height of a row, and what title and axis take."""
-
-_LOOK = {
-    "svg.hashsalt": "snnc",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
 def plot_report(report: Report, path: str | Path) -> None:
@@ -62,39 +59,7 @@ def plot_report(report: Report, path: str | Path) -> None:
         ToolError: matplotlib isn't installed.
     """
     file = check_picture(path)
-    write_whole(file, _rendered(report, file.suffix[1:]), OptionError)
-
-
-def check_picture(path: str | Path) -> Path:
-    """The file, if a picture of that name can be drawn.
-
-    Raises:
-        OptionError: the name doesn't end in `.svg` or `.png`.
-        ToolError: matplotlib isn't installed.
-    """
-    file = Path(path)
-    if file.suffix not in SUFFIXES:
-        raise OptionError(
-            str(path), f"pictures are {' or '.join(SUFFIXES)} files", f"{file.stem}.svg"
-        )
-    if find_spec("matplotlib") is None:
-        raise ToolError(
-            str(path), "pictures need matplotlib, which is not installed",
-            "pip install snnc[plots]",
-        )  # fmt: skip
-    return file
-
-
-def _rendered(report: Report, kind: str) -> bytes:
-    import matplotlib.style
-
-    data = io.BytesIO()
-    # What says when and with what it was drawn would make the bytes differ.
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.style.context(["default", _LOOK]):
-        picture = _picture(report)
-        picture.savefig(data, format=kind, dpi=150, metadata=metadata)
-    return data.getvalue()
+    save_picture(lambda: _picture(report), file)
 
 
 def _picture(report: Report) -> Figure:
@@ -189,15 +154,15 @@ def _draw_conventions(axes: Axes, report: Report) -> None:
     bars: list[tuple[str, str, list[float | None]]] = [
         (
             "SNN" if alike else "SNN, static layers\nper step",
-            "#0072B2",
+            BLUE,
             [_mean(f.per_step) for f in report.figures],
         ),
         (
             "SNN, static layers\nonce",
-            "#56B4E9",
+            SKY,
             [None if f.alike else _mean(f.once) for f in report.figures],
         ),
-        ("ANN of the\nsame shape", "#999999", [f.per_step.ann for f in report.figures]),
+        ("ANN of the\nsame shape", GREY, [f.per_step.ann for f in report.figures]),
     ]
     positive = [value for _, _, values in bars for value in values if value]
     low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)

@@ -277,7 +277,7 @@ def test_a_picture_of_a_sweep(tmp_path: Path) -> None:
 
 
 def test_pictures_need_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnc.report.energy_plots.find_spec", lambda name: None)
+    monkeypatch.setattr("snnc.report.pictures.find_spec", lambda name: None)
     failed(circuit("plot", "-o", tmp_path / "x.svg"), 5, "ToolError", "pip install snnc[plots]")
 
 

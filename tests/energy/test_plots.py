@@ -12,7 +12,7 @@ import pytest
 from snnc.energy.conventions.base import Settings
 from snnc.energy.report import build_report
 from snnc.errors import OptionError, ToolError
-from snnc.report import energy_plots
+from snnc.report import energy_plots, pictures
 from tests.energy.examples import PRICES, large_report, small_counts, small_report
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install snnc[plots])")
@@ -90,7 +90,7 @@ def test_wrong_suffix(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy_plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
     with pytest.raises(ToolError, match=r"pip install snnc\[plots\]"):
         small_report().plot(tmp_path / "a.svg")
 
