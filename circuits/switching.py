@@ -19,6 +19,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 
 from snnc.circuits.dac import (
+    CapacitorDac,
     FloatArray,
     IntArray,
     LadderDac,
@@ -83,6 +84,11 @@ class SwitchedArrayDac:
             cause = f"has shape {values.shape}, {expected} is needed"
             fix = "give the elements that unit_capacitors lists, for both sides alike"
             raise InputError(f"SwitchedArrayDac.{name}", cause, fix)
+
+    @classmethod
+    def of(cls, dac: CapacitorDac) -> Self:
+        """A binary-weighted array as the single-ended one that it is."""
+        return cls("single-ended", dac.bits, dac.capacitors, None, dac.unit, dac.v_ref)
 
     @classmethod
     def ideal(cls, scheme: Scheme, bits: int, *, unit: float = 1e-15, v_ref: float = 1.0) -> Self:

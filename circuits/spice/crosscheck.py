@@ -85,11 +85,7 @@ def cross_check(
     if isinstance(adc.dac, SwitchedArrayDac):
         return (_energy(adc.dac, run),)
     if isinstance(adc.dac, CapacitorDac):
-        dac = adc.dac
-        array = SwitchedArrayDac(
-            "single-ended", dac.bits, dac.capacitors, None, dac.unit, dac.v_ref
-        )
-        return _energy(array, run), _codes(dac, run)
+        return _energy(SwitchedArrayDac.of(adc.dac), run), _codes(adc.dac, run)
     if isinstance(adc.dac, LadderDac):
         return _levels(adc.dac, run), _codes(adc.dac, run)
     return ()

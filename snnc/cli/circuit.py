@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from rich.console import Console, RenderableType
 
 from snnc.atomic import write_whole
 from snnc.circuits.switching import SCHEMES
@@ -21,7 +19,7 @@ from snnc.cli.circuit_options import (
     parse_values,
     part_options,
 )
-from snnc.cli.common import guarded, out, print_json, progress_bar
+from snnc.cli.common import guarded, out, print_json, print_parts, progress_bar
 from snnc.errors import OptionError, ToolError
 from snnc.report.pictures import check_picture
 
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from snnc.circuits.spice.crosscheck import Simulator
     from snnc.circuits.spice.deck import Netlist
     from snnc.circuits.yields import SweepPoint
-
-NARROWEST = 80
-"""Columns; below that lines go on in the next one."""
 
 Share = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -72,7 +67,7 @@ def verify_circuit(
     if as_json:
         print_json({"design": design_data(design), "seed": seed, **report.to_dict()})
     else:
-        _print(verify_tables(design, report))
+        print_parts(verify_tables(design, report))
     if not report.passed:
         sys.exit(1)
 
@@ -125,7 +120,7 @@ def sweep_circuit(
         said = {"design": design_data(design), "seed": seed, "parameter": parameter}
         print_json({**said, "points": found})
         return
-    _print(sweep_tables(design, parameter, points))
+    print_parts(sweep_tables(design, parameter, points))
     _wrote(csv, plot)
 
 
@@ -216,18 +211,6 @@ def _sweep(
 def _check_picture(path: str) -> None:
     check_picture(path)
     check_file(path)
-
-
-def _print(parts: Iterable[RenderableType]) -> None:
-    """As wide as the terminal, but for very narrow ones; files and pipes get 100 columns."""
-    from snnc.report.energy_tables import rendered
-
-    if not out.is_terminal:
-        click.echo(rendered(parts), nl=False)
-        return
-    console = Console(width=max(NARROWEST, out.width), highlight=False, markup=False)
-    for part in parts:
-        console.print(part)
 
 
 def _wrote(*files: str | None) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -18,6 +18,7 @@ from rich.text import Text
 from snnc.errors import SnncError
 from snnc.frontends.load import SourceOptions
 from snnc.frontends.nir import NirOptions
+from snnc.report.tables import rendered
 from snnc.samples import read_samples, split_labels
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,10 +28,24 @@ err = Console(stderr=True, highlight=False, markup=False)
 
 INTERRUPTED = 130
 
+NARROWEST = 80
+"""Columns; below that lines go on in the next one."""
+
 
 def print_json(data: object) -> None:
     """Data for scripts, on standard output."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_parts(parts: Iterable[RenderableType]) -> None:
+    """As wide as the terminal, but for very narrow ones, where tables would fall to pieces; files
+    and pipes get the width that the tables are made for."""
+    if not out.is_terminal:
+        click.echo(rendered(parts), nl=False)
+        return
+    console = Console(width=max(NARROWEST, out.width), highlight=False, markup=False)
+    for part in parts:
+        console.print(part)
 
 
 def show_error(error: SnncError, as_json: bool) -> None:

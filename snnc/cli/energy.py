@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console, RenderableType
 
 from snnc.atomic import write_whole
 from snnc.cli.common import (
@@ -16,6 +14,7 @@ from snnc.cli.common import (
     make_source_options,
     out,
     print_json,
+    print_parts,
     progress_bar,
     source_options,
 )
@@ -27,13 +26,11 @@ from snnc.energy.prices import load_prices, price_tables
 from snnc.energy.report import Report, check_report_name, encoder_bits, read_report
 from snnc.errors import InputError, OptionError
 from snnc.report.difference_tables import difference_tables
-from snnc.report.energy_tables import convention_tables, energy_tables, rendered
+from snnc.report.energy_tables import convention_tables, energy_tables
 from snnc.report.pictures import check_picture
 
 DEFAULT_PRICES = "45nm-fp32"
 DEFAULT_CONVENTION = "effective"
-NARROWEST = 80
-"""Columns; below that lines go on in the next one."""
 _NEED_NO_RUN = {"model", "listed", "output", "csv", "plot", "diff", "as_json", "debug"}
 
 
@@ -191,18 +188,7 @@ def _show(report: Report, before: Report | None, as_json: bool) -> None:
         data = report.to_dict()
         print_json(data if found is None else {"report": data, "difference": found.to_dict()})
         return
-    _print(energy_tables(report) if found is None else difference_tables(found))
-
-
-def _print(parts: Iterable[RenderableType]) -> None:
-    """As wide as the terminal, but for very narrow ones, where tables would fall to pieces; files
-    and pipes get the width that the tables are made for."""
-    if not out.is_terminal:
-        click.echo(rendered(parts), nl=False)
-        return
-    console = Console(width=max(NARROWEST, out.width), highlight=False, markup=False)
-    for part in parts:
-        console.print(part)
+    print_parts(energy_tables(report) if found is None else difference_tables(found))
 
 
 def _list(context: click.Context, as_json: bool) -> None:
@@ -217,4 +203,4 @@ def _list(context: click.Context, as_json: bool) -> None:
             "prices": {item.name: vars(item) for item in tables},
         })  # fmt: skip
         return
-    _print(convention_tables(found.values(), tables))
+    print_parts(convention_tables(found.values(), tables))

@@ -300,10 +300,11 @@ class Counts:
 
 def _key(item: Synapses | Line | Population) -> tuple[Any, ...]:
     """What records of the same operation have in common."""
+    values = [getattr(item, each.name) for each in fields(item)]
     return tuple(
-        value
-        for each in fields(item)
-        if not isinstance(value := getattr(item, each.name), np.ndarray | Mapping)
+        tuple(value) if isinstance(value, Mapping) else value
+        for value in values
+        if not isinstance(value, np.ndarray)
     )
 
 

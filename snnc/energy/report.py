@@ -129,7 +129,8 @@ class Report:
     def table(self, width: int = 100) -> str:
         """The tables of the terminal as text, `width` columns wide."""
         # What a report looks like is for `snnc.report`, which knows this module.
-        from snnc.report.energy_tables import energy_tables, rendered
+        from snnc.report.energy_tables import energy_tables
+        from snnc.report.tables import rendered
 
         return rendered(energy_tables(self), width)
 

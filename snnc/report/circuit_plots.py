@@ -146,8 +146,7 @@ def _energies(adc: SarAdc, slot: float) -> tuple[FloatArray, str]:
         words = f"R = {dac.unit:g} ohm, {slot:g} s per decision"
         return ladder_energy(dac, slot)[0], words
     if isinstance(dac, CapacitorDac):
-        parts = (dac.capacitors, None, dac.unit, dac.v_ref)
-        dac = SwitchedArrayDac("single-ended", dac.bits, *parts)
+        dac = SwitchedArrayDac.of(dac)
     if not isinstance(dac, SwitchedArrayDac):
         raise OptionError("plot", "knows no energy of this converter", "draw an array or a ladder")
     joules = dac.switching_energy()[0] * (dac.unit * dac.v_ref**2)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from snnc.energy.conventions.base import Convention
@@ -20,8 +19,6 @@ from snnc.report.tables import new_table, paragraph
 from snnc.report.units import count, digits, energy, energy_unit, factor
 
 WORDS = {"per_step": "per step", "once": "once"}
-WIDTH = 100
-"""Columns that the tables are made for."""
 STEPS_SHOWN = 8
 """Steps that have a column each in the table of rates."""
 NAMES_SHOWN = 8
@@ -47,15 +44,6 @@ def energy_tables(report: Report) -> list[RenderableType]:
         *_notes(report),
         *_papers(report),
     ]
-
-
-def rendered(parts: Iterable[RenderableType], width: int = WIDTH) -> str:
-    """As plain text, without the spaces that fill up lines."""
-    text = io.StringIO()
-    console = Console(file=text, width=width, highlight=False, markup=False, no_color=True)
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _head(report: Report) -> Iterator[RenderableType]:

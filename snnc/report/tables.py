@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,9 @@ from snnc.artefact import Artefact
 from snnc.passes.limits import Limits
 from snnc.targets.base import Check, Target
 from snnc.verify import PairResult, Report
+
+WIDTH = 100
+"""Columns that the tables are made for."""
 
 STAGES = {
     "s0": "S0 framework",
@@ -176,3 +180,12 @@ def doctor_table(checks: Iterable[Check]) -> Table:
         state = Text("ok", style="green") if check.ok else Text("missing", style="yellow")
         table.add_row(check.name, state, check.detail, "" if check.ok else check.fix)
     return table
+
+
+def rendered(parts: Iterable[RenderableType], width: int = WIDTH) -> str:
+    """As plain text, without the spaces that fill up lines."""
+    text = io.StringIO()
+    console = Console(file=text, width=width, highlight=False, markup=False, no_color=True)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

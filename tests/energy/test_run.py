@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader, TensorDataset
 import snnc
 from examples.digits.mlp import DigitsMLP
 from snnc.energy.conventions import conventions
+from snnc.energy.counts import Cause, Counts, Op
 from snnc.errors import InputError, OptionError, SnncError
 from snnc.frontends.model import Model
+from tests.energy.made import counts, line, population
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,14 @@ def test_batches_that_do_different_things() -> None:
     batches = [torch.ones(2, 4), -torch.ones(2, 4)]
     with pytest.raises(InputError, match="does other things in one batch"):
         snnc.energy(Choosy(), batches)
+
+
+def test_batches_of_other_operations_do_not_join() -> None:
+    """The same lines in number and name, one of additions, one of multiplications."""
+    cells = (population("if", 2, [[1]]),)
+    parts = [
+        counts(lines=(line("x", Cause.NORM, "affine", {op: 3}),), populations=cells)
+        for op in (Op.AC, Op.MUL)
+    ]
+    with pytest.raises(InputError, match="does other things in one batch"):
+        Counts.joined(parts)

@@ -66,10 +66,10 @@ def measure(
     Raises:
         InputError: inputs that are empty, NaN, infinite, complex, not on the CPU or don't fit
             `input_kind` or each other; values on the way that are NaN or infinite, spikes that are
-            not 0 or 1, samples of a batch that mix.
+            not 0 or 1, samples of a batch that mix, a module that does other things in one batch
+            than in another.
         OptionError: options that make no sense.
-        TraceError: the module fails on the inputs, has no spiking neuron, or does other things in
-            one batch than in another.
+        TraceError: the module fails on the inputs, or has no spiking neuron.
         GraphError: weights that are NaN, infinite, not yet made or not on the CPU.
     """
     if batch < 1:
@@ -83,14 +83,7 @@ def measure(
         parts.append(run.counts([x.narrow(axis, start, min(batch, total - start)) for x in given]))
         if progress is not None:
             progress(min(start + batch, total), total)
-    try:
-        return Counts.joined(parts)
-    except (ValueError, KeyError) as error:
-        raise TraceError(
-            type(module).__name__,
-            "does other things in one batch than in another",
-            "measure its samples one by one; its program depends on their values",
-        ) from error
+    return Counts.joined(parts)
 
 
 def _check_weights(module: nn.Module) -> None:
