@@ -12,7 +12,7 @@ from snnc.circuits.design import Design
 from snnc.circuits.encodings import Order, uwd, uwe
 from snnc.circuits.failures import ErrorRate, FirstFailure, error_rates, first_failures
 from snnc.circuits.spice.crosscheck import CrossCheck, Simulator, cross_check
-from snnc.circuits.yields import Share, measure_yield
+from snnc.circuits.yields import Progress, Share, measure_yield
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def verify_encoding(
     seed: int = 0,
     confidence: float = 0.95,
     simulator: Simulator | None = None,
+    progress: Progress = lambda _done, _all: None,
 ) -> Report:
     """Verifies a converter design as an encoder.
 
@@ -91,6 +92,7 @@ def verify_encoding(
         seed: of mismatch and noise.
         confidence: of the yield's Clopper-Pearson interval.
         simulator: how to run ngspice; None leaves ngspice out.
+        progress: told the instances of the yield done, and all.
 
     Raises:
         OptionError: no instances, a confidence outside 0 to 1, or impairments for another number
@@ -98,7 +100,7 @@ def verify_encoding(
         InputError: a spread so large that an element isn't positive.
         ToolError: ngspice was asked for and is missing, fails, hangs, or stops early.
     """
-    good = measure_yield(design, instances, seed, confidence)
+    good = measure_yield(design, instances, seed, confidence, progress)
     return Report(
         design.bits,
         design.dac,

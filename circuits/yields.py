@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -27,6 +27,9 @@ Parameter = Literal[
     "droop",
     "metastable_window",
 ]
+Progress = Callable[[int, int], None]
+"""Told the instances done and all of them."""
+
 _IMPAIRMENTS = tuple(field.name for field in fields(Impairments))
 
 
@@ -75,7 +78,11 @@ class SweepPoint:
 
 
 def measure_yield(
-    design: Design, instances: int = 1000, seed: int = 0, confidence: float = 0.95
+    design: Design,
+    instances: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    progress: Progress = lambda _done, _all: None,
 ) -> Share:
     """How many instances convert all 2^bits mid-bin inputs to their codes, each input once.
 
@@ -96,6 +103,7 @@ def measure_yield(
         rows = slice(top, min(top + height, instances))
         found = design.make(rows.stop - top, rng, rows).convert(inputs, rng)
         perfect += int((found == codes).all(axis=1).sum())
+        progress(rows.stop, instances)
     return Share(perfect, instances, confidence)
 
 
@@ -106,6 +114,7 @@ def sweep(
     instances: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
+    progress: Progress = lambda _done, _all: None,
 ) -> tuple[SweepPoint, ...]:
     """The yield against one parameter; every value sees the same random numbers.
 
@@ -120,10 +129,15 @@ def sweep(
     if not len(values):
         raise OptionError("values", "are none", "give at least one value to sweep")
     designs = [_with(design, parameter, float(value)) for value in values]
-    return tuple(
-        SweepPoint(float(value), measure_yield(changed, instances, seed, confidence))
-        for value, changed in zip(values, designs, strict=True)
-    )
+
+    def point(index: int) -> SweepPoint:
+        def within(done: int, _all: int) -> None:
+            progress(index * instances + done, len(designs) * instances)
+
+        share = measure_yield(designs[index], instances, seed, confidence, within)
+        return SweepPoint(float(values[index]), share)
+
+    return tuple(map(point, range(len(designs))))
 
 
 def _with(design: Design, parameter: Parameter, value: float) -> Design:

@@ -62,8 +62,10 @@ def verify_circuit(
     design = make_design(**options)
     simulator = _simulator() if spice else None
     with progress_bar(as_json) as advance:
-        advance("verifying", 0, 1)
-        report = verify_encoding(design, instances, seed, confidence, simulator)
+        report = verify_encoding(
+            design, instances, seed, confidence, simulator,
+            lambda done, whole: advance("instances", done, whole),
+        )  # fmt: skip
     if as_json:
         print_json({"design": design_data(design), "seed": seed, **report.to_dict()})
     else:
@@ -195,17 +197,16 @@ def _sweep(
     seed: int,
     confidence: float,
     quiet: bool,
-) -> list[SweepPoint]:
+) -> tuple[SweepPoint, ...]:
     from snnc.circuits.yields import sweep
 
     # One instance of each shows a bad value before the good ones have taken their time.
     sweep(design, parameter, values, 1, seed, confidence)
-    points: list[SweepPoint] = []
     with progress_bar(quiet) as advance:
-        for value in values:
-            advance("values", len(points), len(values))
-            points += sweep(design, parameter, [value], instances, seed, confidence)
-    return points
+        return sweep(
+            design, parameter, values, instances, seed, confidence,
+            lambda done, whole: advance("instances", done, whole),
+        )  # fmt: skip
 
 
 def _check_picture(path: str) -> None:

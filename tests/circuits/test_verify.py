@@ -244,3 +244,13 @@ def test_requests_that_make_no_sense() -> None:
         Share(3, 2)
     with pytest.raises(OptionError, match="at least one"):
         Simulator(conversions=0)
+
+
+def test_progress_counts_every_instance_once() -> None:
+    """In blocks, and over all values of a sweep."""
+    told: list[tuple[int, int]] = []
+    measure_yield(Design(16), 130, progress=lambda *done: told.append(done))
+    assert told == [(64, 130), (128, 130), (130, 130)]
+    told.clear()
+    sweep(Design(3), "mismatch", [0.0, 0.1], 7, progress=lambda *done: told.append(done))
+    assert told == [(7, 14), (14, 14)]
