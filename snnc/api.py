@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from snnc.frontends.model import Example, Model
 from snnc.frontends.nir import NirOptions
 from snnc.ir import Graph
 from snnc.reference import Ports, Trace
-from snnc.verify import Report, check_inputs, run_stage, verify
+from snnc.verify import Report, check_inputs, decoder_for, network, run_stage, verify
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,28 +52,51 @@ class Compiled:
     artefact: Artefact
     live: Live | None = None
 
-    def run(self, data: Any, stage: str = "sim", record: Ports | None = None) -> Trace:
+    def run(
+        self,
+        data: Any,
+        stage: str = "sim",
+        record: Ports | None = None,
+        decode: str | None = None,
+    ) -> Trace:
         """Runs a stage on samples: arrays by input name, or one array (sample, …).
+
+        Args:
+            decode: `uwd`, `mpd` or `ttfs`; the outputs are then the images (sample, …) that their
+                spikes stand for, see `snnc.quality.Decoder`.
 
         Raises:
             InputError, OptionError, ToolError: see `snnc.verify.run_stage`.
         """
-        return run_stage(self.artefact, stage, check_inputs(self.artefact, _arrays(data)), record)
+        samples = check_inputs(self.artefact, _arrays(data))
+        decoder = decoder_for(self.artefact, decode, samples, network(self.artefact).outputs)
+        trace = run_stage(self.artefact, stage, samples, record)
+        return trace if decoder is None else decoder.decoded(trace)
 
     def verify(
-        self, data: Any = None, stages: Sequence[str] | str | None = None, labels: Any = None
+        self,
+        data: Any = None,
+        stages: Sequence[str] | str | None = None,
+        labels: Any = None,
+        *,
+        clean: Any = None,
+        decode: str | None = None,
     ) -> Report:
         """Compares the stages; the framework's own spikes (S0) come from the live module.
 
-        `data` is as for `run`; without it, the example that the model was traced with.
+        `data` is as for `run`; without it, the example that the model was traced with. `labels`
+        add accuracies; `clean` images, with `decode`, the PSNR of the first output. See
+        `snnc.verify.verify`.
         """
         arrays = None if data is None else _arrays(data)
         framework = None
         wanted = stages is None or "s0" in stages
         if arrays is not None and self.live is not None and wanted:
             framework = self._framework(arrays)
-        given = None if labels is None else _numpy(labels)
-        return verify(self.artefact, arrays, stages, given, framework)
+        classes, images = (None if x is None else _numpy(x) for x in (labels, clean))
+        return verify(
+            self.artefact, arrays, stages, classes, framework, clean=images, decode=decode
+        )
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Writes the artefact's folder, see `Artefact.save`."""
@@ -83,24 +106,27 @@ class Compiled:
         from snnc.frontends.trace import run_module
 
         assert self.live is not None
+        encoding, axis = self.artefact.encoding, self.live.time_axis
         same_steps = self.artefact.int_graph.steps == self.live.traced_steps
-        if self.artefact.encoding.makes_spikes or not same_steps:
+        if not same_steps or (encoding.makes_spikes and axis is None):
             return None
         import torch
 
         samples = check_inputs(self.artefact, data)
+        graph = self.artefact.float_graph
+        seen = encoding.float_inputs(graph, samples) if graph is not None else samples
         tensors = tuple(
             torch.as_tensor(value).to(dtype)
-            for value, dtype in zip(samples.values(), self.live.dtypes, strict=True)
+            for value, dtype in zip(seen.values(), self.live.dtypes, strict=True)
         )
-        axis = self.live.time_axis
         moved = tuple(_time_to(axis, value) for value in tensors)
-        return run_module(
+        run = run_module(
             self.live.module,
             moved if len(moved) > 1 else moved[0],
             steps=self.live.steps,
             time_axis=axis,
         )
+        return replace(run, inputs=samples) if encoding.makes_spikes else run
 
 
 def _time_to(axis: int | None, value: Any) -> Any:
@@ -123,7 +149,8 @@ def compile(  # noqa: A001  (the name users look for: snnc.compile)
         model: an `nn.Module` (with `example_input`), a path, `package.module:factory`, a Model or
             a Graph.
         example_input: a batch that the module is traced with, see `snnc.export`.
-        steps: T, for modules whose forward is one step, and for the rate and latency encodings.
+        steps: T, for modules whose forward is one step, and for encodings that make spikes of
+            samples without steps.
         time_axis: axis of the steps in `example_input`, if it is a sequence.
         calibration: samples that choose the scales; the example without it.
         options: the other fields of `snnc.compiler.Options` (chip, encoding, input_bits, …).

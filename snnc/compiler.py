@@ -136,13 +136,19 @@ def compile_model(
     encoding = _encoding(model.graph, options)
     _check_steps(model.graph, encoding, options)
     steps = options.steps or model.graph.steps
-    float_graph = encoding.float_graph(model.graph.with_(steps=steps)).check()
+    float_graph = encoding.float_graph(model.graph).with_(steps=steps).check()
     regions = _regions(float_graph, encoding, backend, limits, options)
+    _check_encoder(backend, encoding, regions)
     host = Host(regions.stem, regions.head)
+    example = _example(model, encoding, steps)
     data = _core_samples(
-        _calibration(float_graph, encoding, model.example, calibration), host, regions.core
+        _calibration(float_graph, encoding, example, calibration), host, regions.core
     )
     merged = run_passes(regions.core, pipeline(limits))
+    if example is None and model.example is not None:
+        merged = merged.noting(
+            f"the model's example is left out: its inputs are no {encoding.scheme} code"
+        )
     statistics = _statistics(merged, encoding, data, progress)
     encoded = merged
     if not encoding.makes_spikes:
@@ -151,7 +157,6 @@ def compile_model(
         encoded = integer_inputs(encoded, options.input_bits, data)
     quantised = quantise(encoded, limits, statistics)
     emitted = backend.emit(quantised.graph, limits)
-    example = _comparable(model, encoding, steps)
     facts = _manifest(quantised, float_graph, encoding, limits, emitted, model, options)
     manifest = {**facts, **_host_facts(regions, quantised, facts["outputs"])}
     files = dict(emitted.files)
@@ -174,6 +179,24 @@ def _regions(
             "leave --encoding away",
         )
     return regions
+
+
+def _check_encoder(backend: Target, encoding: Encoding, regions: Regions) -> None:
+    """Whether what stands before the cores is what the target has there."""
+    takes = f"target {backend.name} takes {' or '.join(backend.encodings)}"
+    if encoding.scheme not in backend.encodings:
+        raise OptionError(
+            "--encoding",
+            f"{encoding.scheme} encoding; {takes}",
+            f"give --encoding {backend.encodings[0]}, or compile for another target",
+        )
+    if regions.stem is not None and "host" not in backend.encodings:
+        nodes = ", ".join(name for name in regions.why if name in regions.stem.nodes)
+        raise OptionError(
+            "--host",
+            f"the host would stand before the cores, with {nodes}; {takes}",
+            "leave --host away, or compile for another target",
+        )
 
 
 def _core_samples(data: Samples | None, host: Host, core: Graph) -> Samples | None:
@@ -243,7 +266,7 @@ def _with_input_bits(graph: Graph, bits: int | None) -> Graph:
 def _encoding(graph: Graph, options: Options) -> Encoding:
     kinds = {node.kind for node in graph.nodes.values() if isinstance(node, Input)}
     scheme: Scheme = options.encoding or ("direct" if Kind.ANALOG in kinds else "none")
-    if scheme != "none" and Kind.ANALOG not in kinds:
+    if scheme not in ("none", "uwe", "ttfs") and Kind.ANALOG not in kinds:
         raise OptionError(
             "--encoding",
             f"the model takes spikes already, {scheme} makes them from real values",
@@ -261,7 +284,7 @@ def _encoding(graph: Graph, options: Options) -> Encoding:
 
 
 def _check_steps(graph: Graph, encoding: Encoding, options: Options) -> None:
-    sequence = any(graph.signals[name].rate is Rate.STEP for name in graph.inputs)
+    sequence = any(_is_sequence(graph, name) for name in graph.inputs)
     if options.steps is None or encoding.makes_spikes or not sequence:
         return
     if graph.steps not in (None, options.steps):
@@ -272,12 +295,27 @@ def _check_steps(graph: Graph, encoding: Encoding, options: Options) -> None:
         )
 
 
-def _comparable(model: Model, encoding: Encoding, steps: int | None) -> Example | None:
-    """The example, without the framework's spikes where these belong to other steps or inputs."""
+def _example(model: Model, encoding: Encoding, steps: int | None) -> Example | None:
+    """The example as samples for the encoder, without the framework's spikes where these belong to
+    other steps or inputs; None if the encoder makes its inputs of no samples."""
     example = model.example
-    if example is None or (encoding.steps is None and steps == model.graph.steps):
-        return example
-    return Example(example.inputs, {}, {})
+    if example is None:
+        return None
+    if not encoding.makes_spikes:
+        return example if steps == model.graph.steps else Example(example.inputs)
+    samples = dict(example.inputs)
+    sequences = [name for name in model.graph.inputs if _is_sequence(model.graph, name)]
+    for name in sequences:
+        images = encoding.decoded(name, samples[name])
+        if images is None:
+            return None
+        samples[name] = images
+    whole = sequences == model.graph.inputs
+    return replace(example, inputs=samples) if whole else Example(samples)
+
+
+def _is_sequence(graph: Graph, name: str) -> bool:
+    return graph.signals[name].rate is Rate.STEP
 
 
 def _calibration(

@@ -4,31 +4,67 @@
 * `rate`: one Bernoulli spike per step with probability x in [0, 1]. Sample i of input k draws
   from a generator seeded with (seed, k, i), so that it does not depend on the batch.
 * `latency`: one spike at step round((1 − x)·(T − 1)), none for x = 0; x in [0, 1].
+* `uwe`: the bits of an image of integers 0…2^T − 1, one plane per step, most significant first, for
+  T of 1 to 16. A SAR ADC of T bits makes the same spikes of the pixels' voltages.
+* `ttfs`: one spike at step ⌊(255 − x)·T/255⌋ for pixels x of 8 bits, none for x = 0.
 * `host`: the host computes the first layers in floating point and sends their spikes.
 * `none`: the data are spikes (or integers) already; every value is checked.
+
+`uwe` and `ttfs` are those of VTSNN (Qiu et al. 2023). Networks are trained on their spikes, so they
+also stand before inputs that are sequences of T steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.circuits.dac import MAX_BITS
+from snnc.circuits.encodings import ttfs, ttfs_decode, uwd, uwe
 from snnc.errors import InputError, OptionError
 from snnc.ir import Graph, Input, Kind, Rate
 
 A = NDArray[Any]
-Scheme = Literal["direct", "rate", "latency", "host", "none"]
+Scheme = Literal["direct", "rate", "latency", "uwe", "ttfs", "host", "none"]
+Seed = tuple[int, int, int]
 INPUT_BITS = 8
 """Default width of inputs that are sent as integers."""
+
+PIXEL_BITS = 8
+"""Depth of the images that `ttfs` takes, for any number of steps."""
 
 RANGE = 2.0
 """Range of what the host computes, in ranges of the calibration data."""
 
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+
+def _rate(x: A, steps: int, seed: Seed) -> A:
+    return np.random.default_rng(seed).random((steps, *x.shape)) < x
+
+
+def _latency(x: A, steps: int, _seed: Seed) -> A:
+    when = np.where(x == 0, -1, np.rint((1 - x) * (steps - 1)))
+    return when == np.arange(steps).reshape(-1, *(1,) * x.ndim)
+
+
+_SPIKES: Mapping[Scheme, Callable[[A, int, Seed], A]] = {
+    "rate": _rate,
+    "latency": _latency,
+    "uwe": lambda image, steps, _seed: uwe(image, steps),
+    "ttfs": lambda image, steps, _seed: ttfs(image, steps, PIXEL_BITS),
+}
+"""Spikes (step, …) of one sample (…), by what makes them."""
+
+_IMAGE: Mapping[Scheme, Callable[[A], A]] = {
+    "uwe": uwd,
+    "ttfs": lambda planes: np.floor(ttfs_decode(planes, PIXEL_BITS)),
+}
+"""An image (…) with the spikes (step, …), by what makes these of integers."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +73,7 @@ class Encoding:
 
     Attributes:
         scheme: see the module.
-        steps: T, for rate and latency.
+        steps: T, where the scheme makes spikes.
         seed: of the rate encoder.
     """
 
@@ -48,7 +84,7 @@ class Encoding:
     @property
     def makes_spikes(self) -> bool:
         """Whether the host turns samples into spikes, so that no stage sees the samples."""
-        return self.scheme in ("rate", "latency")
+        return self.scheme in _SPIKES
 
     def float_graph(self, graph: Graph) -> Graph:
         """S1 as it runs behind the encoder: inputs are spikes where they arrive as spikes."""
@@ -60,21 +96,49 @@ class Encoding:
                 for name in graph.inputs
                 if _input(graph, name).kind is Kind.ANALOG
             })  # fmt: skip
+        steps = self._checked_steps()
+        changes = {
+            name: self._as_spikes(name, _input(graph, name), graph.steps) for name in graph.inputs
+        }
+        return graph.with_nodes(changes).with_(steps=steps)
+
+    def _checked_steps(self) -> int:
         if self.steps is None:
             raise OptionError(
                 "--steps", f"the {self.scheme} encoding needs the number of steps", "give --steps T"
             )
-        changes = {}
-        for name in graph.inputs:
-            node = _input(graph, name)
-            if node.rate is Rate.STEP:
-                raise OptionError(
-                    name,
-                    f"takes a sequence; {self.scheme} encoding is for samples without steps",
-                    "use --encoding direct or none",
-                )
-            changes[name] = replace(node, kind=Kind.SPIKE, rate=Rate.STEP)
-        return graph.with_nodes(changes).with_(steps=self.steps)
+        if self.scheme == "uwe" and self.steps > MAX_BITS:
+            raise OptionError(
+                "--steps",
+                f"{self.steps} steps; uwe encoding sends one bit of a pixel per step, 1 to"
+                f" {MAX_BITS}",
+                f"give --steps 1 to {MAX_BITS}, or another --encoding where the network has its own"
+                " number of steps",
+            )
+        return self.steps
+
+    def _as_spikes(self, name: str, node: Input, steps: int | None) -> Input:
+        """The input behind the encoder, of a network that takes sequences of `steps` steps."""
+        images = self.scheme in _IMAGE
+        if node.rate is Rate.STEP and not images:
+            raise OptionError(
+                name,
+                f"takes a sequence; {self.scheme} encoding is for samples without steps",
+                "use --encoding direct or none",
+            )
+        if node.rate is Rate.STEP and steps not in (None, self.steps):
+            raise OptionError(
+                "--steps",
+                f"{self.steps}, and the network takes sequences of {steps} steps",
+                "leave --steps away",
+            )
+        if node.kind is Kind.GRADED and images:
+            raise OptionError(
+                name,
+                f"takes integers; {self.scheme} encoding makes spikes of them",
+                "use --encoding none",
+            )
+        return replace(node, kind=Kind.SPIKE, rate=Rate.STEP)
 
     def float_inputs(self, graph: Graph, samples: Mapping[str, A], first: int = 0) -> dict[str, A]:
         """Inputs of S1 for raw samples; `first` is the index of the first sample in its set."""
@@ -94,31 +158,58 @@ class Encoding:
         encoded = self.float_inputs(graph, samples, first)
         return {name: to_integers(name, _input(graph, name), encoded[name]) for name in encoded}
 
-    def _spikes(self, name: str, x: A, seed: tuple[int, int, int]) -> A:
-        x = np.asarray(x, np.float64)
+    def decoded(self, name: str, spikes: A) -> A | None:
+        """Samples that this encoder turns into `spikes`, (sample, step, …); None if there are none.
+
+        Only of images; other samples can't be told from their spikes.
+        """
+        try:
+            images = np.asarray([_IMAGE[self.scheme](planes) for planes in np.asarray(spikes)])
+            same = np.array_equal(self._spikes(name, images, (0, 0, 0)), spikes)
+        except InputError:
+            return None
+        return images.astype(np.int64) if same else None
+
+    def _spikes(self, name: str, samples: A, seed: Seed) -> A:
+        assert self.steps is not None
+        x = self._checked(name, np.asarray(samples))
+        encode, (run, index, first) = _SPIKES[self.scheme], seed
+        spikes = np.empty((len(x), self.steps, *x.shape[1:]), np.int8)
+        for i, sample in enumerate(x):
+            spikes[i] = encode(sample, self.steps, (run, index, first + i))
+        return spikes
+
+    def _checked(self, name: str, x: A) -> A:
+        """Samples that the encoder can take: reals 0 to 1, or images of integers."""
+        if self.scheme in _IMAGE:
+            return self._checked_images(name, x)
         if x.size and (np.min(x) < 0 or np.max(x) > 1):
             raise InputError(
                 name,
                 f"values from {np.min(x):g} to {np.max(x):g}; {self.scheme} encoding takes 0 to 1",
                 "scale the data, or use --encoding direct",
             )
-        assert self.steps is not None
-        if self.scheme == "latency":
-            when = np.rint((1 - x) * (self.steps - 1)).astype(np.int64)
-            when[x == 0] = -1
-            return (when[:, None] == _axis(np.arange(self.steps), x.ndim)).astype(np.int8)
-        drawn = [
-            np.random.default_rng([*seed[:2], seed[2] + i]).random((self.steps, *x.shape[1:]))
-            for i in range(len(x))
-        ]
-        return (np.asarray(drawn).reshape(len(x), self.steps, *x.shape[1:]) < x[:, None]).astype(
-            np.int8
-        )
+        return x.astype(np.float64)
 
-
-def _axis(values: A, rank: int) -> A:
-    """`values` along axis 1 of an array of `rank` + 1 axes."""
-    return values.reshape(1, -1, *(1,) * (rank - 1))
+    def _checked_images(self, name: str, x: A) -> A:
+        bits = self.steps if self.scheme == "uwe" else PIXEL_BITS
+        assert bits is not None
+        top = 2**bits - 1
+        takes = f"{self.scheme} encoding of {self.steps} steps takes images of integers 0…{top}"
+        if not np.array_equal(x, np.rint(x)):
+            raise InputError(
+                name,
+                f"holds fractions, from {np.min(x):g} to {np.max(x):g}; {takes}",
+                f"scale the images to 0…{top}, round them and store integers",
+            )
+        if x.size and (np.min(x) < 0 or np.max(x) > top):
+            raise InputError(
+                name,
+                f"values from {np.min(x):g} to {np.max(x):g}; {takes}",
+                f"rescale the images to {bits} bits"
+                + (", or take as many steps as they have bits" if self.scheme == "uwe" else ""),
+            )
+        return x.astype(np.uint16)
 
 
 def _input(graph: Graph, name: str) -> Input:

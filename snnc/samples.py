@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from snnc.ir import Graph, Rate
 from snnc.ir.files import read_npz
 
 Samples = dict[str, NDArray[Any]]
-LABELS = "labels"
+LABELS, CLEAN = "labels", "clean"
+"""Arrays of a file that are compared with outputs: classes, and images."""
 
 
 def read_samples(path: str | Path) -> Samples:
@@ -34,10 +35,18 @@ def read_samples(path: str | Path) -> Samples:
         raise InputError(str(file), f"not a readable .npy file ({error})") from error
 
 
-def split_labels(samples: Samples) -> tuple[Samples, NDArray[Any] | None]:
-    """The samples without the array `labels`, and that array."""
-    rest = {key: value for key, value in samples.items() if key != LABELS}
-    return rest, samples.get(LABELS)
+def split_labels(
+    samples: Samples, inputs: Container[str] = ()
+) -> tuple[Samples, NDArray[Any] | None, NDArray[Any] | None]:
+    """The samples without the arrays `labels` and `clean`, and those two.
+
+    Args:
+        inputs: names of the network's inputs; an array that is one of them stays a sample.
+    """
+    names = [name for name in (LABELS, CLEAN) if name not in inputs]
+    rest = {key: value for key, value in samples.items() if key not in names}
+    labels, clean = (samples.get(name) if name in names else None for name in (LABELS, CLEAN))
+    return rest, labels, clean
 
 
 def check_labels(labels: Any, count: int) -> NDArray[np.int64]:
@@ -97,7 +106,7 @@ def _named(graph: Graph, data: Mapping[str, Any] | Any) -> Mapping[str, Any]:
         raise InputError(
             ", ".join([*missing, *unknown]),
             f"the data hold {sorted(data) or 'nothing'}, the network takes {graph.inputs}",
-            "name the arrays as the inputs (and `labels` for classes)",
+            "name the arrays as the inputs (and `labels` for classes, `clean` for clean images)",
         )
     return data
 

@@ -1,13 +1,13 @@
 """Runs the stages of an artefact on the same samples and says where two of them first differ.
 
 Stages: `s0` the framework's own spikes, `s1` the float graph, `s2` the integer graph, then every
-engine of the installed targets (`sim`, `loihi`, `lava`: S4).
+engine of the installed targets (`sim`, `loihi`, `lava`, `uwe`: S4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +18,10 @@ from snnc.errors import InputError, OptionError
 from snnc.frontends.model import Example
 from snnc.ir import Graph, IntNeuron, Neuron, Output
 from snnc.ir import Kind as SignalKind
+from snnc.quality import Decoder, MeanPsnr, check_clean, check_decodable
 from snnc.reference import Ports, Trace, run_float, run_int
 from snnc.reference.agreement import FrameworkAgreement, compare_with_framework
-from snnc.reference.trace import add_events
+from snnc.reference.trace import add_events, step_count
 from snnc.samples import Samples, accuracy, batches, check_labels, check_samples, length
 from snnc.targets.registry import engines, targets
 
@@ -101,12 +102,14 @@ class Report:
     Attributes:
         pairs: neighbouring stages, compared.
         accuracy: share of right classes per stage (arg-max of the summed output), if labels came.
+        psnr: quality of the decoded output per stage, if clean images came.
         samples: samples run per stage.
         events: per stage, wraps, clips and disputed sums over all layers.
     """
 
     pairs: list[PairResult]
     accuracy: dict[str, float] = field(default_factory=dict)
+    psnr: dict[str, MeanPsnr] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
     events: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -117,7 +120,8 @@ class Report:
 
     def __str__(self) -> str:
         right = [f"{stage}: accuracy {share:.2%}" for stage, share in self.accuracy.items()]
-        return "\n".join([*map(str, self.pairs), *right])
+        quality = [f"{stage}: {found}" for stage, found in self.psnr.items()]
+        return "\n".join([*map(str, self.pairs), *right, *quality])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -128,6 +132,7 @@ class Report:
             "ok": self.ok,
             "pairs": pairs,
             "accuracy": self.accuracy,
+            "psnr": {stage: found.to_dict() for stage, found in self.psnr.items()},
             "samples": self.samples,
             "events": self.events,
         }
@@ -181,10 +186,74 @@ def _crossing_units(artefact: Artefact) -> Mapping[str, float]:
     return units
 
 
+def network(artefact: Artefact) -> Graph:
+    """The graph whose inputs and outputs a user knows: S1, or S2 where there is none."""
+    return artefact.float_graph or artefact.int_graph
+
+
 def check_inputs(artefact: Artefact, data: Mapping[str, Any] | Any) -> Samples:
     """Checks raw samples against what the artefact takes."""
-    graph = artefact.float_graph or artefact.int_graph
-    return check_samples(graph, data, not artefact.encoding.makes_spikes)
+    return check_samples(network(artefact), data, not artefact.encoding.makes_spikes)
+
+
+def decoder_for(
+    artefact: Artefact, decode: str | None, samples: Samples, outputs: Sequence[str]
+) -> Decoder | None:
+    """What reads the spikes of `outputs` as images, for checked samples; None for no decoding.
+
+    Raises:
+        OptionError: no such decoding, too many steps, or an output without spikes at every step.
+    """
+    if decode is None:
+        return None
+    graph = network(artefact)
+    check_decodable(graph, outputs)
+    one = {name: value[:1] for name, value in samples.items()}
+    return Decoder(decode, step_count(graph, artefact.encoding.float_inputs(graph, one)))
+
+
+class Scores:
+    """How well stages do their task, by the network's first output, added up over batches.
+
+    Args:
+        count: number of samples.
+        labels: (sample,) classes, if any.
+        clean: (sample, …) images that the decoded output is compared with, if any.
+        decoder: of the output.
+
+    Raises:
+        OptionError, InputError: see `check_labels` and `check_clean`.
+    """
+
+    def __init__(
+        self, artefact: Artefact, count: int, labels: Any, clean: Any, decoder: Decoder | None
+    ) -> None:
+        graph = network(artefact)
+        self.output, self.decoder = graph.outputs[0], decoder
+        self.labels = None if labels is None else check_labels(labels, count)
+        shape = (count, *graph.signals[self.output].shape)
+        self.clean = None if clean is None else check_clean(clean, shape, decoder)
+        self._right: dict[str, list[int]] = {}
+        self._psnr: dict[str, list[NDArray[np.float64]]] = {}
+
+    def add(self, stage: str, output: NDArray[Any], first: int) -> None:
+        """Scores a batch of the output as it is, undecoded; `first` is its first sample's index."""
+        batch = slice(first, first + len(output))
+        if self.labels is not None:
+            right = accuracy(output, self.labels[batch])
+            self._right.setdefault(stage, []).append(right)
+        if self.clean is not None and self.decoder is not None:
+            images = self.decoder.images(output, self.output)
+            each = self.decoder.psnr(images, self.clean[batch])
+            self._psnr.setdefault(stage, []).append(each)
+
+    def accuracy(self, samples: Mapping[str, int]) -> dict[str, float]:
+        """Share of right classes by stage; `samples` were run on each."""
+        return {stage: sum(right) / samples[stage] for stage, right in self._right.items()}
+
+    def psnr(self) -> dict[str, MeanPsnr]:
+        """Quality of the images by stage."""
+        return {stage: MeanPsnr.of(np.concatenate(each)) for stage, each in self._psnr.items()}
 
 
 class Verifier:
@@ -194,6 +263,7 @@ class Verifier:
         self,
         artefact: Artefact,
         stages: Sequence[str],
+        scores: Scores,
         slow_samples: int,
         progress: Progress,
     ) -> None:
@@ -207,32 +277,23 @@ class Verifier:
         self.stages = sorted(set(stages), key=known.index)
         self.layers = artefact.int_graph.neurons
         self.report = Report([_pair(a, b) for a, b in _pairs(self.stages)])
-        self.right: dict[str, int] = {}
+        self.scores = scores
 
-    def run(
-        self, samples: Samples, labels: NDArray[Any] | None, framework: Example | None
-    ) -> Report:
+    def run(self, samples: Samples, framework: Example | None) -> Report:
         """Compares the stages on `samples`; `framework` holds S0 of the same samples."""
         count = length(samples)
         for first, part in batches(samples, BATCH):
             size = length(part)
-            self._batch(part, first, count, labels, framework)
+            self._batch(part, first, count, framework)
             self.progress("verifying", first + size, count)
-        for stage, right in self.right.items():
-            self.report.accuracy[stage] = right / self.report.samples[stage]
+        self.report.accuracy = self.scores.accuracy(self.report.samples)
+        self.report.psnr = self.scores.psnr()
         return self.report
 
-    def _batch(
-        self,
-        part: Samples,
-        first: int,
-        count: int,
-        labels: NDArray[Any] | None,
-        framework: Example | None,
-    ) -> None:
+    def _batch(self, part: Samples, first: int, count: int, framework: Example | None) -> None:
         size = length(part)
         if "s0" in self.stages and framework is not None:
-            self._count_framework(framework, labels, first, size)
+            self._count_framework(framework, first, size)
         traces: dict[str, Trace] = {}
         record: Ports = dict.fromkeys(self.layers, ("s",))
         for stage in self.stages:
@@ -242,7 +303,7 @@ class Verifier:
             traces[stage] = run_stage(
                 self.artefact, stage, share, record, first, self._within(stage, first, size, count)
             )
-            self._count(stage, traces[stage], labels, first)
+            self._count(stage, traces[stage], first)
         for pair in self.report.pairs:
             if pair.kind == "ties" and framework is not None:
                 self._compare_framework(pair, _slice(framework, first, size))
@@ -264,29 +325,25 @@ class Verifier:
         left = max(0, self.slow_samples - first)
         return {name: value[:left] for name, value in part.items()} if left else {}
 
-    def _count(self, stage: str, trace: Trace, labels: NDArray[Any] | None, first: int) -> None:
-        output = next(iter(trace.outputs.values()))
+    def _count(self, stage: str, trace: Trace, first: int) -> None:
+        output = trace.outputs[self.scores.output]
         self.report.samples[stage] = self.report.samples.get(stage, 0) + len(output)
         add_events(self.report.events.setdefault(stage, {}), trace)
-        if labels is not None:
-            self._score(stage, output, labels[first : first + len(output)])
+        self.scores.add(stage, output, first)
 
-    def _score(self, stage: str, output: NDArray[Any], labels: NDArray[Any]) -> None:
-        self.right[stage] = self.right.get(stage, 0) + accuracy(output, labels)
-
-    def _count_framework(
-        self, framework: Example, labels: NDArray[Any] | None, first: int, size: int
-    ) -> None:
+    def _count_framework(self, framework: Example, first: int, size: int) -> None:
         self.report.samples["s0"] = self.report.samples.get("s0", 0) + size
-        if labels is not None:
-            output = next(iter(framework.outputs.values()))[first : first + size]
-            self._score("s0", output, labels[first : first + size])
+        output = framework.outputs.get(self.scores.output)
+        if output is not None:
+            self.scores.add("s0", output[first : first + size], first)
 
     def _compare_framework(self, pair: PairResult, framework: Example) -> None:
-        assert self.artefact.float_graph is not None
+        graph = self.artefact.float_graph
+        assert graph is not None
         size = length(framework.inputs)
+        encoded = self.artefact.encoding.float_inputs(graph, framework.inputs, pair.samples)
         pair.samples += size
-        agreement = compare_with_framework(self.artefact.float_graph, framework)
+        agreement = compare_with_framework(graph, replace(framework, inputs=encoded))
         for name, found in agreement.items():
             layer = pair.layers.setdefault(name, LayerResult())
             layer.compared += found.decisions
@@ -422,6 +479,9 @@ def verify(
     framework: Example | None = None,
     slow_samples: int = SLOW_SAMPLES,
     progress: Progress = lambda *_: None,
+    *,
+    clean: Any = None,
+    decode: str | None = None,
 ) -> Report:
     """Compares stages of an artefact.
 
@@ -432,18 +492,26 @@ def verify(
         labels: (sample,) classes, for accuracies.
         framework: the framework's own spikes for `data` (S0); the example brings its own.
         slow_samples: how many samples go through Lava.
+        clean: (sample, …) images for the PSNR of the first output, on the scale of `decode`.
+        decode: how that output is read as images: `uwd`, `mpd` or `ttfs`, see
+            `snnc.quality.Decoder`.
 
     Raises:
-        OptionError, InputError, ToolError: as `run_stage`.
+        OptionError, InputError, ToolError: as `run_stage`, `check_labels`, `check_clean`.
     """
+    if decode is not None and clean is None:
+        raise OptionError(
+            "--decode",
+            "there are no clean images that the output could be compared with",
+            "give an array `clean` with the samples, or leave it out",
+        )
     if data is None:
         if artefact.example is None:
             raise InputError("--input", "the model came without an example", "give samples")
         data, framework = artefact.example.inputs, artefact.example
     samples = check_inputs(artefact, data)
-    classes = None
-    if labels is not None:
-        classes = check_labels(labels, length(samples))
+    decoder = decoder_for(artefact, decode, samples, network(artefact).outputs[:1])
+    scores = Scores(artefact, length(samples), labels, clean, decoder)
     framework = framework or _matching_example(artefact, samples)
     if framework is not None and not framework.spikes:
         framework = None
@@ -452,12 +520,13 @@ def verify(
     chosen = list(stages) if stages is not None else default_stages(artefact, framework)
     if "s0" in chosen and framework is None:
         raise OptionError("--stages", *_no_framework(artefact))
-    return Verifier(artefact, chosen, slow_samples, progress).run(samples, classes, framework)
+    return Verifier(artefact, chosen, scores, slow_samples, progress).run(samples, framework)
 
 
 def _no_framework(artefact: Artefact) -> tuple[str, str]:
     """Why S0 is not known, and what to do."""
-    if artefact.encoding.makes_spikes:
+    has_spikes = artefact.example is not None and artefact.example.spikes
+    if artefact.encoding.makes_spikes and not has_spikes:
         return (
             f"s0 saw the samples themselves, the other stages see their {artefact.encoding.scheme}"
             " code",
@@ -486,6 +555,9 @@ def _refusal(artefact: Artefact, stage: str) -> str:
     """Why an engine can't run the artefact's graph, '' where it can."""
     chip = artefact.manifest.get("chip")
     owner = next(item for item in targets().values() if stage in item.engines)
+    scheme = artefact.encoding.scheme
+    if scheme not in owner.encodings:
+        return f"it takes {' or '.join(owner.encodings)} encoding, not {scheme}"
     return owner.refusal(artefact.int_graph, chip)
 
 

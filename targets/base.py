@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from snnc.encoding import SCHEMES, Scheme
 from snnc.errors import OptionError
 from snnc.ir import Graph, Node
 from snnc.passes.limits import Limits, read_limits
@@ -58,6 +59,8 @@ class Target(ABC):
     """Chips that can be chosen, the default first."""
     data: ClassVar[Path]
     """Folder of the chips' data files, CHIP.toml."""
+    encodings: ClassVar[tuple[Scheme, ...]] = SCHEMES
+    """What may stand before the cores; `host` stands for the host, too, where it does so."""
 
     def limits(self, chip: str | None = None) -> Limits:
         """Number formats and limits of a chip (None: the default), each with its source.

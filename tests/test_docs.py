@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from snnc.frontends.model_file import save_model
+from tests import planes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -43,7 +47,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the examples, a model of one's own and samples for it."""
+    """An empty folder with the examples, a model of one's own and samples for it, and a model of
+    bit planes with images."""
     from examples.digits.data import write
 
     monkeypatch.chdir(tmp_path)
@@ -51,6 +56,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "demo-out")
     (tmp_path / "x.npz").symlink_to(tmp_path / "demo-out" / "test.npz")
     (tmp_path / "model.pt").symlink_to(ROOT / "examples" / "digits" / "mlp.pt")
+    save_model(planes.model(8), tmp_path / "planes.pt")
+    np.savez(tmp_path / "images.npz", images=planes.images(8))
     return tmp_path
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from snnc.circuits.encodings import ttfs, uwe
 from snnc.compiler import Options, compile_model
 from snnc.encoding import Encoding, direct_inputs, integer_inputs, to_integers
 from snnc.errors import InputError, OptionError
 from snnc.frontends.model import Example, Model
 from snnc.ir import Graph, Input, Kind, Linear, Neuron, Output, Rate
+from snnc.reference.agreement import compare_with_framework
 from snnc.verify import verify
+from tests import planes
 
 
 def graph(kind: Kind = Kind.ANALOG, rate: Rate = Rate.SAMPLE) -> Graph:
@@ -168,3 +177,134 @@ def test_a_network_that_takes_integers_is_compiled_and_runs(bits: int | None) ->
     assert not any(pair.differing for pair in report.pairs)
     with pytest.raises(OptionError, match="mean nothing"):
         compile_model(model, Options("sim", input_range=(0, 8)))
+
+
+@given(st.integers(1, 16), st.integers(0, 2**32))
+def test_uwe_sends_the_bits_and_reads_them_back(bits: int, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 2**bits, (2, 3))
+    encoding = Encoding("uwe", bits)
+    g = encoding.float_graph(graph(rate=Rate.SAMPLE))
+    spikes = encoding.float_inputs(g, {"in": images})["in"]
+    assert spikes.shape == (2, bits, 3)
+    weights = 2 ** np.arange(bits)[::-1]
+    np.testing.assert_array_equal(np.einsum("t,nti->ni", weights, spikes), images)
+    np.testing.assert_array_equal(encoding.decoded("in", spikes), images)
+    np.testing.assert_array_equal(encoding.int_inputs(g, {"in": images})["in"], spikes)
+
+
+@given(st.integers(1, 64), st.integers(0, 2**32))
+def test_ttfs_sends_one_spike_per_pixel_and_is_read_as_an_image(steps: int, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 256, (2, 3))
+    encoding = Encoding("ttfs", steps)
+    spikes = encoding.float_inputs(encoding.float_graph(graph()), {"in": images})["in"]
+    np.testing.assert_array_equal(spikes, np.moveaxis(ttfs(images, steps), 0, 1))
+    again = encoding.decoded("in", spikes)
+    assert again is not None
+    same = encoding.float_inputs(encoding.float_graph(graph()), {"in": again})["in"]
+    np.testing.assert_array_equal(same, spikes)
+
+
+def test_spikes_that_are_no_code_have_no_image() -> None:
+    twice = np.ones((1, 4, 3))
+    assert Encoding("ttfs", 4).decoded("in", twice) is None
+    assert Encoding("uwe", 4).decoded("in", twice) is not None
+    assert Encoding("uwe", 5).decoded("in", twice) is None
+    assert Encoding("uwe", 4).decoded("in", 0.5 * twice) is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, bool])
+def test_whole_numbers_of_any_type_are_images(dtype: Any) -> None:
+    images = np.asarray([[0, 1, 1]]).astype(dtype)
+    encoding = Encoding("uwe", 2)
+    spikes = encoding.float_inputs(encoding.float_graph(graph()), {"in": images})["in"]
+    assert spikes.tolist() == [[[0, 0, 0], [0, 1, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps", "image", "cause", "fix"),
+    [
+        ("uwe", 8, [0.0, 0.5, 1.0], "holds fractions, from 0 to 1", "scale the images to 0…255"),
+        ("ttfs", 5, [0.0, 0.5, 1.0], "holds fractions", "scale the images to 0…255"),
+        ("uwe", 8, [0, 300, 1], "values from 0 to 300.*integers 0…255", "rescale .* to 8 bits"),
+        ("uwe", 4, [0, 16, 1], "integers 0…15", "as many steps as they have bits"),
+        ("uwe", 4, [0, -1, 1], "values from -1", "rescale"),
+        ("ttfs", 4, [0, 256, 1], "integers 0…255", "rescale the images to 8 bits$"),
+    ],
+)
+def test_images_of_another_depth_are_refused(
+    scheme: Any, steps: int, image: list[float], cause: str, fix: str
+) -> None:
+    encoding = Encoding(scheme, steps)
+    g = encoding.float_graph(graph())
+    with pytest.raises(InputError, match=f"in: .*{cause}") as found:
+        encoding.float_inputs(g, {"in": np.asarray([image])})
+    assert re.search(fix, found.value.fix)
+
+
+@pytest.mark.parametrize("rate", [Rate.STEP, Rate.SAMPLE])
+@pytest.mark.parametrize("kind", [Kind.SPIKE, Kind.ANALOG])
+@pytest.mark.parametrize("scheme", ["uwe", "ttfs"])
+def test_planes_stand_before_sequences_and_static_inputs(
+    scheme: Any, kind: Kind, rate: Rate
+) -> None:
+    encoded = Encoding(scheme, 4).float_graph(graph(kind, rate))
+    node = encoded_input(encoded)
+    assert (node.kind, node.rate, encoded.steps) == (Kind.SPIKE, Rate.STEP, 4)
+
+
+def test_planes_that_can_not_be_are_refused() -> None:
+    with pytest.raises(OptionError, match="number of steps"):
+        Encoding("uwe").float_graph(graph())
+    with pytest.raises(OptionError, match="17 steps; uwe encoding sends one bit"):
+        Encoding("uwe", 17).float_graph(graph())
+    with pytest.raises(OptionError, match="5, and the network takes sequences of 4 steps"):
+        Encoding("uwe", 5).float_graph(graph(rate=Rate.STEP))
+    with pytest.raises(OptionError, match="takes integers; uwe encoding"):
+        Encoding("uwe", 4).float_graph(graph(Kind.GRADED))
+
+
+@pytest.mark.parametrize("scheme", ["uwe", "ttfs"])
+def test_the_framework_stays_comparable_behind_images(scheme: Any) -> None:
+    code = uwe if scheme == "uwe" else ttfs
+    seen = np.moveaxis(code(planes.images(8)), 0, 1)
+    model = planes.model(8, planes=seen)
+    artefact = compile_model(model, Options("sim", encoding=scheme))
+    example, g = artefact.example, artefact.float_graph
+    assert example is not None
+    assert g is not None
+    assert example.inputs["in"].shape == (3, 1, 4, 4)
+    inputs = artefact.encoding.float_inputs(g, example.inputs)
+    np.testing.assert_array_equal(inputs["in"], seen)
+    found = compare_with_framework(g, replace(example, inputs=inputs))
+    assert set(found) == set(planes.LAYERS)
+    assert not any(layer.differing for layer in found.values())
+
+
+@pytest.mark.parametrize("scheme", ["uwe", "ttfs"])
+def test_s0_runs_with_the_example(scheme: Any) -> None:
+    code = uwe if scheme == "uwe" else ttfs
+    model = planes.model(8, planes=np.moveaxis(code(planes.images(8)), 0, 1))
+    artefact = compile_model(model, Options("sim", encoding=scheme))
+    report = verify(artefact, stages=["s0", "s1", "s2", "sim"])
+    assert report.ok
+    assert report.pairs[0].compared
+
+
+def test_an_example_that_is_no_code_is_left_out_and_said() -> None:
+    twice = np.ones((2, 8, 1, 4, 4))
+    artefact = compile_model(planes.model(8, planes=twice), Options("sim", encoding="ttfs"))
+    assert artefact.example is None
+    assert any("example is left out" in note for note in artefact.manifest["notes"])
+
+
+def test_images_calibrate_and_run_on_every_engine() -> None:
+    options = Options("loihi", encoding="uwe")
+    artefact = compile_model(planes.model(8), options, {"in": planes.images(8, 9, seed=1)})
+    assert verify(artefact, planes.images(8, 5, seed=2), ["s1", "s2", "sim", "loihi"]).ok
+
+
+def test_static_networks_take_their_images_bit_by_bit() -> None:
+    static = planes.model(8, kind=Kind.ANALOG, rate=Rate.SAMPLE)
+    artefact = compile_model(static, Options("sim", encoding="uwe", steps=6), planes.images(6))
+    assert artefact.int_graph.steps == 6
+    assert verify(artefact, planes.images(6, 4), ["s1", "s2", "sim"]).ok

@@ -490,6 +490,25 @@ def _pool_too_large_to_write_out() -> Trial:
     return emitted(nets.chain((64, 65, 65), pool, conv, nets.lif(), steps=2))
 
 
+# ---- networks that no converter can stand before
+
+
+@refusal("in", "takes spike values once per sample; a converter puts out spikes", "--encoding uwe")
+def _spikes_once_per_sample_behind_a_converter() -> Trial:
+    graph = layer(neuron()).with_nodes({"in": Input((3,), Kind.SPIKE, Rate.SAMPLE)})
+    return compiled(graph.with_(steps=8), target="uwe")
+
+
+@refusal("in", "nothing says how many steps there are", "--steps 1 to 16")
+def _a_converter_without_a_number_of_bits() -> Trial:
+    return compiled(layer(neuron()).with_(steps=None), target="uwe")
+
+
+@refusal("in", "takes 17 steps, and a converter has one bit per step, 1 to 16", "another target")
+def _more_steps_than_a_converter_has_bits() -> Trial:
+    return compiled(layer(neuron()).with_(steps=17), target="uwe")
+
+
 # ---- the checks
 
 

@@ -63,7 +63,9 @@ def compile_command(
     loaded = load_source(model, sources)
     chosen: Any = encoding
     options = Options(target, chip, chosen, steps, input_bits, input_range, seed, host)
-    data = None if calibrate is None else split_labels(read_samples(calibrate))[0]
+    data = None
+    if calibrate is not None:
+        data = split_labels(read_samples(calibrate), loaded.graph.inputs)[0]
     with progress_bar(as_json) as advance:
         artefact = compile_model(loaded, options, data, partial(advance, "calibrating"))
     artefact.save(output, force)

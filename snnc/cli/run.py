@@ -14,10 +14,11 @@ from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.errors import InputError, OptionError
 from snnc.ir import Graph
 from snnc.ir.files import npz_bytes
+from snnc.quality import DECODINGS
 from snnc.reference import Ports, Trace
 from snnc.reference.trace import add_events
-from snnc.samples import accuracy, batches, check_labels, length, read_samples, split_labels
-from snnc.verify import BATCH, check_inputs, run_stage
+from snnc.samples import batches, length, read_samples, split_labels
+from snnc.verify import BATCH, Scores, check_inputs, decoder_for, network, run_stage
 
 LARGE_BATCH = 256
 """Samples at a time where nothing but the outputs is kept."""
@@ -27,25 +28,36 @@ LARGE_BATCH = 256
 @click.argument("artefact")
 @click.option("--input", "input_file", required=True, help="Samples (.npz/.npy).")
 @click.option("-o", "--output", required=True, help="Where the outputs go (.npz).")
-@click.option("--stage", default="sim", show_default=True, help="s1, s2, sim, loihi or lava.")
+@click.option("--stage", default="sim", show_default=True, help="s1, s2, sim, loihi, lava or uwe.")
 @click.option("--record", multiple=True, help="`all`, or LAYER:u,v,s; may be repeated.")
+@click.option("--decode", type=click.Choice(DECODINGS),
+              help="Write the images that output spikes stand for, not the spikes.")  # fmt: skip
 @guarded
 def run_command(
-    artefact: str, input_file: str, output: str, stage: str, record: tuple[str, ...], as_json: bool
+    artefact: str,
+    input_file: str,
+    output: str,
+    stage: str,
+    record: tuple[str, ...],
+    decode: str | None,
+    as_json: bool,
 ) -> None:
     """Run a stage of ARTEFACT on samples and write its outputs.
 
     The output file holds one array per output, and LAYER/s, LAYER/u, LAYER/v for what --record
-    names: states as the integers that they are (real numbers at stage s1).
+    names: states as the integers that they are (real numbers at stage s1). An array `labels` in
+    the input file adds the accuracy; images `clean`, with --decode, the PSNR of the first output.
     """
     stage = stage.lower()
     compiled = load(artefact)
-    samples, labels = split_labels(read_samples(input_file))
+    graph = network(compiled)
+    samples, labels, clean = split_labels(read_samples(input_file), graph.inputs)
     checked = check_inputs(compiled, samples)
     ports = _ports(compiled.int_graph, record)
     traces: list[Trace] = []
     count = length(checked)
-    classes = None if labels is None else check_labels(labels, count)
+    decoder = decoder_for(compiled, decode, checked, graph.outputs)
+    scores = Scores(compiled, count, labels, clean, decoder)
     size = count if stage == "lava" else (BATCH if ports else LARGE_BATCH)
     with progress_bar(as_json) as advance:
         advance(f"running {stage}", 0, count)
@@ -55,16 +67,19 @@ def run_command(
             def within(done: float, first: int = first, share: int = share) -> None:
                 advance(f"running {stage}", first + int(done * share), count)
 
-            traces.append(run_stage(compiled, stage, part, ports, first, within))
+            trace = run_stage(compiled, stage, part, ports, first, within)
+            scores.add(stage, trace.outputs[scores.output], first)
+            traces.append(trace if decoder is None else decoder.decoded(trace))
             within(1.0)
     arrays = _joined(traces)
     write_whole(Path(output), npz_bytes(arrays), InputError)
-    summary = _summary(stage, count, arrays, traces, classes)
+    summary = _summary(stage, count, arrays, traces, scores)
     if as_json:
         print_json(summary)
         return
     right = f", accuracy {summary['accuracy']:.2%}" if "accuracy" in summary else ""
-    out.print(f"ran {count} samples on {stage}{right}")
+    quality = "".join(f", {found}" for found in scores.psnr().values())
+    out.print(f"ran {count} samples on {stage}{right}{quality}")
     events = summary["events"]
     if any(events.values()):
         out.print(", ".join(f"{name}: {number:,}" for name, number in events.items()))
@@ -103,7 +118,7 @@ def _joined(traces: list[Trace]) -> dict[str, Any]:
 
 
 def _summary(
-    stage: str, count: int, arrays: dict[str, Any], traces: list[Trace], labels: Any
+    stage: str, count: int, arrays: dict[str, Any], traces: list[Trace], scores: Scores
 ) -> dict[str, Any]:
     events: dict[str, int] = {}
     for trace in traces:
@@ -114,7 +129,9 @@ def _summary(
         "arrays": {name: list(value.shape) for name, value in arrays.items()},
         "events": events,
     }
-    if labels is not None:
-        output = arrays[next(iter(traces[0].outputs))]
-        summary["accuracy"] = accuracy(output, labels) / count
+    accuracy, quality = scores.accuracy({stage: count}), scores.psnr()
+    if accuracy:
+        summary["accuracy"] = accuracy[stage]
+    if quality:
+        summary["psnr"] = quality[stage].to_dict()
     return summary

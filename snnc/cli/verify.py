@@ -8,31 +8,41 @@ import click
 
 from snnc.artefact import Artefact, load
 from snnc.cli.common import guarded, out, print_json, progress_bar
+from snnc.quality import DECODINGS
 from snnc.report.tables import verify_tables
 from snnc.samples import read_samples, split_labels
-from snnc.verify import SLOW_SAMPLES, Report, stages_of, verify, why_left_out
+from snnc.verify import SLOW_SAMPLES, Report, network, stages_of, verify, why_left_out
 
 
 @click.command("verify")
 @click.argument("artefact")
 @click.option("--input", "input_file", help="Samples (.npz/.npy); the model's own example if none.")
 @click.option(
-    "--stages", help="Comma-separated: s0,s1,s2,sim,loihi,lava; all that can run if none."
+    "--stages", help="Comma-separated: s0,s1,s2,sim,loihi,lava,uwe; all that can run if none."
 )
 @click.option("--lava-samples", type=click.IntRange(1), default=SLOW_SAMPLES, show_default=True,
               help="How many of the samples go through Lava.")  # fmt: skip
+@click.option("--decode", type=click.Choice(DECODINGS),
+              help="How output spikes become images, which `clean` is compared with.")  # fmt: skip
 @guarded
 def verify_command(
-    artefact: str, input_file: str | None, stages: str | None, lava_samples: int, as_json: bool
+    artefact: str,
+    input_file: str | None,
+    stages: str | None,
+    lava_samples: int,
+    decode: str | None,
+    as_json: bool,
 ) -> None:
     """Compare the stages of ARTEFACT pair by pair; exit 1 if a pair that must be exact is not.
 
-    An array `labels` in the input file adds accuracies.
+    An array `labels` in the input file adds accuracies; images `clean`, with --decode, the PSNR
+    of the first output.
     """
     compiled = load(artefact)
-    samples, labels = (None, None)
+    samples, labels, clean = (None, None, None)
     if input_file is not None:
-        samples, labels = split_labels(read_samples(input_file))
+        inputs = network(compiled).inputs
+        samples, labels, clean = split_labels(read_samples(input_file), inputs)
     with progress_bar(as_json) as advance:
         report = verify(
             compiled,
@@ -41,6 +51,8 @@ def verify_command(
             labels,
             slow_samples=lava_samples,
             progress=advance,
+            clean=clean,
+            decode=decode,
         )
     if as_json:
         print_json(report.to_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +34,11 @@ BATCH_MAX = 64
 
 class Job(Protocol):
     """Something that runs samples and counts what it does."""
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Names of the inputs, none for a module, whose inputs have an order instead."""
+        ...
 
     @property
     def batch(self) -> int:
@@ -68,6 +73,10 @@ class FloatJob:
 
     graph: Graph
     encoding: Encoding
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        return self.graph.inputs
 
     @cached_property
     def batch(self) -> int:
@@ -120,14 +129,21 @@ class IntegerJob:
     artefact: Artefact
     stage: str
 
+    @property
+    def graph(self) -> Graph:
+        """What the samples are for: the network with its host parts."""
+        return self.artefact.float_graph or self.artefact.int_graph
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        return self.graph.inputs
+
     @cached_property
     def batch(self) -> int:
         return _batch(self.artefact.int_graph)
 
     def check(self, data: Mapping[str, Any] | Any) -> Samples:
-        artefact = self.artefact
-        graph = artefact.float_graph or artefact.int_graph
-        return check_samples(graph, data, not artefact.encoding.makes_spikes)
+        return check_samples(self.graph, data, not self.artefact.encoding.makes_spikes)
 
     def counts(self, samples: Samples, first: int) -> Counts:
         artefact, host = self.artefact, self.artefact.host
@@ -194,6 +210,10 @@ class ModuleJob:
     neurons: tuple[type, ...] = ()
     batch: int = 16
     state: bytes | None = None
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        return ()
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs to make the same module: a factory may make random weights,

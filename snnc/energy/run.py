@@ -82,7 +82,7 @@ def run_energy(
     chosen = choose(conventions)
     table = load_prices(prices)
     job = open_job(model, source, stage, encoding)
-    data = [split_labels(read_samples(file))[0] for file in inputs]
+    data = [split_labels(read_samples(file), job.inputs)[0] for file in inputs]
     files = _first(samples, [job.check(part) for part in data])
     counts = count_samples(job, files, workers, lambda *done: progress("counting", *done))
     return build_report(Path(model).name, counts, chosen, table, settings, encoder, _pixels(data))
@@ -174,7 +174,7 @@ def model_job(model: Model, encoding: Scheme | None, steps: int | None) -> Job:
     scheme = Encoding(encoding or "direct")
     if scheme.makes_spikes:
         scheme = replace(scheme, steps=graph.steps)
-    return FloatJob(scheme.float_graph(graph).check(), scheme)
+    return FloatJob(scheme.float_graph(model.graph).with_(steps=graph.steps).check(), scheme)
 
 
 def _first(most: int | None, files: list[Samples]) -> list[Samples]:
@@ -247,7 +247,9 @@ def energy_of(
             input_kind=None if input_kind == "analog" else input_kind,
         )  # fmt: skip
         graph_job = _graph_job(model, stage, steps)
-        samples = split_labels(dict(data))[0] if isinstance(data, Mapping) else data
+        samples = data
+        if isinstance(data, Mapping):
+            samples = split_labels(dict(data), graph_job.inputs)[0]
         counts = count_samples(graph_job, [graph_job.check(samples)], 1, progress)
         pixels = _pixels([samples])
     name = type(model).__name__

@@ -27,6 +27,7 @@ STAGES = {
     "sim": "S4 sim",
     "loihi": "S4 loihi model",
     "lava": "S4 Lava",
+    "uwe": "S4 SAR + sim",
 }
 
 
@@ -105,13 +106,18 @@ def verify_tables(report: Report) -> list[RenderableType]:
             _differing(pair),
             _verdict(pair),
         )
-    stages = new_table("stages", "stage", "samples", "accuracy", "wraps", "clips", "disputed")
+    scores = {
+        "accuracy": {stage: f"{share:.2%}" for stage, share in report.accuracy.items()},
+        "PSNR, dB": {stage: found.figure for stage, found in report.psnr.items()},
+    }
+    scores = {title: column for title, column in scores.items() if column}
+    stages = new_table("stages", "stage", "samples", *scores, "wraps", "clips", "disputed")
     for stage, samples in report.samples.items():
         events = report.events.get(stage, {})
         stages.add_row(
             STAGES.get(stage, stage),
             str(samples),
-            f"{report.accuracy[stage]:.2%}" if stage in report.accuracy else "",
+            *(column.get(stage, "") for column in scores.values()),
             *(str(events[key]) if key in events else "" for key in ("wrap", "clip", "disputed")),
         )
     return [pairs, *_differences(report.pairs), *_output_errors(report.pairs), stages]

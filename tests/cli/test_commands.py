@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import snnc.verify as verify_module
+from snnc.circuits.encodings import uwd, uwe
 from snnc.cli import main
 from snnc.errors import ArtefactError
 from snnc.frontends.model import Model
 from snnc.frontends.model_file import save_model
 from tests.conftest import make_model
-from tests.test_verify import broken
+from tests.test_verify import IMAGES, broken, denoiser
 
 
 @pytest.fixture(scope="module")
@@ -359,3 +360,110 @@ def test_interrupt_exits_130_without_a_traceback(
 
     monkeypatch.setattr("snnc.cli.verify.verify", interrupted)
     failed(cli("verify", str(folder / "out")), 130, "interrupted")
+
+
+@pytest.fixture(scope="module")
+def restorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled denoiser, and noisy.npz with the clean images."""
+    path = tmp_path_factory.mktemp("images")
+    save_model(denoiser(), path / "model.pt")
+    np.savez(path / "noisy.npz", planes=uwe(IMAGES).swapaxes(0, 1), clean=IMAGES)
+    result = cli("compile", str(path / "model.pt"), "-o", str(path / "out"),
+                 "--calibrate", str(path / "noisy.npz"))  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def run_images(folder: Path, out: Path, *arguments: str, data: str = "noisy.npz") -> Result:
+    return cli(
+        "run", str(folder / "out"), "--input", str(folder / data), "-o", str(out), *arguments
+    )
+
+
+@pytest.mark.parametrize("stage", ["s1", "s2", "sim"])
+def test_run_decodes_images_and_says_how_good_they_are(
+    restorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr("snnc.cli.run.LARGE_BATCH", 2)
+    np.savez(restorer / "planes.npz", planes=uwe(IMAGES).swapaxes(0, 1))
+    planes, images = tmp_path / "planes.npz", tmp_path / "images.npz"
+    assert run_images(restorer, planes, "--stage", stage, data="planes.npz").exit_code == 0
+    result = run_images(restorer, images, "--stage", stage, "--decode", "uwd")
+    assert result.exit_code == 0, result.output
+    decoded = np.load(images)["out"]
+    np.testing.assert_array_equal(decoded, uwd(np.load(planes)["out"].swapaxes(0, 1)))
+    assert decoded.dtype == np.uint8
+    summary = run_images(restorer, images, "--stage", stage, "--decode", "uwd", "--json").stdout
+    found = json.loads(summary)["psnr"]
+    assert set(found) == {"mean", "standard_error", "identical"}
+    line = f"PSNR {found['mean']:.2f} dB (± {found['standard_error']:.2f} of the mean, 5 images)"
+    assert line in result.output
+
+
+def test_run_decodes_without_clean_images_and_keeps_records(restorer: Path, tmp_path: Path) -> None:
+    np.savez(restorer / "planes.npz", planes=uwe(IMAGES).swapaxes(0, 1))
+    result = run_images(
+        restorer, tmp_path / "y.npz", "--decode", "mpd", "--record", "lif", data="planes.npz"
+    )
+    assert result.exit_code == 0, result.output
+    assert "PSNR" not in result.output
+    with np.load(tmp_path / "y.npz") as arrays:
+        assert arrays["out"].shape == (5, 1, 4, 4)
+        assert arrays["out"].dtype == np.float64
+        assert arrays["lif/s"].shape == (5, 8, 1, 4, 4)
+
+
+def test_infinite_psnr_is_valid_json(restorer: Path, tmp_path: Path) -> None:
+    run_images(restorer, tmp_path / "y.npz", "--decode", "uwd")
+    np.savez(
+        restorer / "same.npz",
+        planes=uwe(IMAGES).swapaxes(0, 1),
+        clean=np.load(tmp_path / "y.npz")["out"],
+    )
+    decode = ("--decode", "uwd")
+    plain = run_images(restorer, tmp_path / "z.npz", *decode, data="same.npz")
+    assert "PSNR infinite (5 of 5 images equal to the clean ones)" in plain.output
+    summary = run_images(restorer, tmp_path / "z.npz", *decode, "--json", data="same.npz").stdout
+    report = cli(
+        "verify", str(restorer / "out"), "--input", str(restorer / "same.npz"), *decode, "--json",
+        "--stages", "s2,sim",
+    ).stdout  # fmt: skip
+    assert "Infinity" not in summary + report
+    expected = {"mean": None, "standard_error": None, "identical": 5}
+    assert json.loads(summary)["psnr"] == json.loads(report)["psnr"]["sim"] == expected
+
+
+def test_verify_prints_the_psnr_of_every_stage(restorer: Path) -> None:
+    arguments = ("verify", str(restorer / "out"), "--input", str(restorer / "noisy.npz"),
+                 "--decode", "uwd", "--stages", "s0,s1,s2,sim")  # fmt: skip
+    found = json.loads(cli(*arguments, "--json").stdout)["psnr"]
+    assert list(found) == ["s0", "s1", "s2", "sim"]
+    output = cli(*arguments).output
+    for value in found.values():
+        assert f"{value['mean']:.2f} ± {value['standard_error']:.2f}" in output
+
+
+def test_images_that_cannot_be_scored_are_refused(restorer: Path, tmp_path: Path) -> None:
+    y = tmp_path / "y.npz"
+    failed(run_images(restorer, y), 2, "OptionError: --decode", "give --decode (uwd, mpd, ttfs)")
+    np.savez(restorer / "bad.npz", planes=uwe(IMAGES).swapaxes(0, 1), clean=IMAGES / 255)
+    bad = run_images(restorer, y, "--decode", "uwd", data="bad.npz")
+    failed(bad, 2, "InputError: clean", "multiply by 255")
+    failed(run_images(restorer, y, "--decode", "ttfs"), 2, "InputError: out", "more than once")
+    verified = cli("verify", str(restorer / "out"), "--decode", "uwd")
+    failed(verified, 2, "OptionError: --decode", "no clean images")
+    assert run_images(restorer, y, "--decode", "lsb").exit_code == 2
+    assert not y.exists()
+
+
+@pytest.mark.parametrize("name", ["labels", "clean"])
+def test_an_input_named_as_a_reserved_array_gets_that_array(tmp_path: Path, name: str) -> None:
+    save_model(denoiser(name=name), tmp_path / "model.pt")
+    np.savez(tmp_path / "noisy.npz", **{name: uwe(IMAGES).swapaxes(0, 1)})
+    assert cli("compile", str(tmp_path / "model.pt"), "-o", str(tmp_path / "out")).exit_code == 0
+    result = run_images(tmp_path, tmp_path / "y.npz")
+    assert result.exit_code == 0, result.output
+    assert "accuracy" not in result.output
+    verified = cli("verify", str(tmp_path / "out"), "--input", str(tmp_path / "noisy.npz"),
+                   "--stages", "s1,s2,sim")  # fmt: skip
+    assert verified.exit_code == 0, verified.output

@@ -16,6 +16,7 @@ from snnc.energy.conventions import conventions
 from snnc.energy.counts import Cause, Counts, Op
 from snnc.errors import InputError, OptionError, SnncError
 from snnc.frontends.model import Model
+from snnc.ir import Graph, Input, Kind, Linear, Output
 from tests.energy.made import counts, line, population
 
 
@@ -131,3 +132,16 @@ def test_batches_of_other_operations_do_not_join() -> None:
     ]
     with pytest.raises(InputError, match="does other things in one batch"):
         Counts.joined(parts)
+
+
+def test_an_input_called_clean_gets_its_samples() -> None:
+    """Arrays `labels` and `clean` are left out only where no input has that name."""
+    graph = Graph.chain(
+        {
+            "clean": Input((3,), Kind.SPIKE),
+            "fc": Linear(np.ones((2, 3))),
+            "out": Output(),
+        }
+    )
+    report = snnc.energy(graph, {"clean": np.ones((2, 4, 3)), "labels": np.zeros(2)})
+    assert report.samples == 2
