@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -72,8 +73,31 @@ def compiled_table(artefact: Artefact) -> RenderableType:
             + ("" if scale["calibrated"] else " (assumed)"),
             str(layer["lag"]),
         )
-    lines = [Text(f"· {line}") for line in (*manifest["notes"], *manifest["report"])]
+    said = collapsed([*manifest["notes"], *manifest["report"]], artefact.int_graph.nodes)
+    lines = [Text(f"· {line}") for line in said]
     return Group(table, *_cut(manifest), *lines)
+
+
+def collapsed(lines: Sequence[str], names: Container[str]) -> list[str]:
+    """Lines that say the same of several nodes, said once, where the first of them stands.
+
+    Args:
+        names: the nodes' names; the first word of a line that is one of them is its node.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        name = next((word for word in re.split(r"[ :,]", line) if word in names), "")
+        before, _, after = line.partition(name) if name else (line, "", "")
+        groups.setdefault((before, after), []).append(name)
+    return [f"{before}{_all_of(found)}{after}" for (before, after), found in groups.items()]
+
+
+def _all_of(names: list[str]) -> str:
+    if not names[0] or len(names) == 1:
+        return names[0]
+    if len(names) == 2:
+        return f"each of {names[0]} and {names[1]}"
+    return f"each of {names[0]}, {names[1]} … {names[-1]} ({len(names)} nodes)"
 
 
 def _cut(manifest: Mapping[str, Any]) -> list[RenderableType]:
