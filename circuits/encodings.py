@@ -112,7 +112,9 @@ def ttfs_decode(planes: ArrayLike, bits: int = 8, peak: ArrayLike | None = None)
     spikes = check_planes(planes)
     if np.any(spikes.sum(axis=0, dtype=np.int64) > 1):
         raise InputError(
-            "planes", "hold a pixel that spikes more than once", "decode them as rate or UWD"
+            "planes",
+            "hold a pixel that spikes more than once",
+            "decode them as rate or UWD (--decode uwd)",
         )
     left = len(spikes) - np.arange(len(spikes))
     fraction = np.tensordot(left, spikes.astype(np.int64), axes=1) / len(spikes)

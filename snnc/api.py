@@ -18,7 +18,15 @@ from snnc.frontends.model import Example, Model
 from snnc.frontends.nir import NirOptions
 from snnc.ir import Graph
 from snnc.reference import Ports, Trace
-from snnc.verify import Report, check_inputs, decoder_for, network, run_stage, verify
+from snnc.verify import (
+    Report,
+    check_inputs,
+    decoder_for,
+    network,
+    run_stage,
+    stage_names,
+    verify,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,7 +98,7 @@ class Compiled:
         """
         arrays = None if data is None else _arrays(data)
         framework = None
-        wanted = stages is None or "s0" in stages
+        wanted = stages is None or "s0" in stage_names(stages)
         if arrays is not None and self.live is not None and wanted:
             framework = self._framework(arrays)
         classes, images = (None if x is None else _numpy(x) for x in (labels, clean))

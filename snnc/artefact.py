@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from snnc.ir.files import npz_bytes, read_graph, read_npz, to_bytes
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+LEFT_OUT = "the model's example is left out: "
+"""Start of the note that says why an artefact has no example, though its model has one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class Artefact:
     files: Mapping[str, bytes] = field(default_factory=dict)
     host: Host = field(default_factory=Host)
     origin: str = "artefact"
+
+    @property
+    def why_no_example(self) -> str:
+        """Why there is no example."""
+        notes: Sequence[str] = self.manifest.get("notes", ())
+        said = (note for note in notes if note.startswith(LEFT_OUT))
+        return next(said, "the model came without an example")
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Writes the folder; it appears whole or not at all.

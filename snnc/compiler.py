@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import snnc
-from snnc.artefact import Artefact
+from snnc.artefact import LEFT_OUT, Artefact
 from snnc.encoding import (
     INPUT_BITS,
     SCHEMES,
@@ -146,9 +146,7 @@ def compile_model(
     )
     merged = run_passes(regions.core, pipeline(limits))
     if example is None and model.example is not None:
-        merged = merged.noting(
-            f"the model's example is left out: its inputs are no {encoding.scheme} code"
-        )
+        merged = merged.noting(f"{LEFT_OUT}its inputs are no {_expected(model.graph, encoding)}")
     statistics = _statistics(merged, encoding, data, progress)
     encoded = merged
     if not encoding.makes_spikes:
@@ -176,7 +174,7 @@ def _regions(
             "--encoding",
             f"{encoding.scheme} makes spikes of the samples, but the host computes on the samples:"
             f" {', '.join(name for name in regions.why if name in regions.stem.nodes)}",
-            "leave --encoding away",
+            f"leave {'--host or ' if options.host else ''}--encoding away",
         )
     return regions
 
@@ -304,6 +302,12 @@ def _example(model: Model, encoding: Encoding, steps: int | None) -> Example | N
     if not encoding.makes_spikes:
         return example if steps == model.graph.steps else Example(example.inputs)
     samples = dict(example.inputs)
+    if any(
+        not encoding.takes(name, samples[name])
+        for name in model.graph.inputs
+        if not _is_sequence(model.graph, name)
+    ):
+        return None
     sequences = [name for name in model.graph.inputs if _is_sequence(model.graph, name)]
     for name in sequences:
         images = encoding.decoded(name, samples[name])
@@ -312,6 +316,13 @@ def _example(model: Model, encoding: Encoding, steps: int | None) -> Example | N
         samples[name] = images
     whole = sequences == model.graph.inputs
     return replace(example, inputs=samples) if whole else Example(samples)
+
+
+def _expected(graph: Graph, encoding: Encoding) -> str:
+    """What the inputs of an example would have to be for an encoder of images."""
+    if any(_is_sequence(graph, name) for name in graph.inputs):
+        return f"{encoding.scheme} code"
+    return f"images of integers, which {encoding.scheme} encoding takes"
 
 
 def _is_sequence(graph: Graph, name: str) -> bool:

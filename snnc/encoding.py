@@ -170,6 +170,20 @@ class Encoding:
             return None
         return images.astype(np.int64) if same else None
 
+    def takes(self, name: str, samples: A) -> bool:
+        """Whether samples that nobody chose for this encoder are what it takes, if it takes images.
+
+        Floats of 0 and 1 alone are more likely black and white than the two darkest codes.
+        """
+        if self.scheme not in _IMAGE:
+            return True
+        x = np.asarray(samples)
+        try:
+            self._checked_images(name, x)
+        except InputError:
+            return False
+        return x.dtype.kind != "f" or self._top == 1 or bool(np.any(x > 1))
+
     def _spikes(self, name: str, samples: A, seed: Seed) -> A:
         assert self.steps is not None
         x = self._checked(name, np.asarray(samples))
@@ -192,10 +206,14 @@ class Encoding:
         return x.astype(np.float64)
 
     def _checked_images(self, name: str, x: A) -> A:
-        bits = self.steps if self.scheme == "uwe" else PIXEL_BITS
-        assert bits is not None
-        top = 2**bits - 1
+        top = self._top
         takes = f"{self.scheme} encoding of {self.steps} steps takes images of integers 0…{top}"
+        if x.dtype.kind == "b" and top > 1:
+            raise InputError(
+                name,
+                f"holds truth values; {takes}",
+                f"store integers: multiply by {top}, which is white",
+            )
         if not np.array_equal(x, np.rint(x)):
             raise InputError(
                 name,
@@ -206,10 +224,25 @@ class Encoding:
             raise InputError(
                 name,
                 f"values from {np.min(x):g} to {np.max(x):g}; {takes}",
-                f"rescale the images to {bits} bits"
-                + (", or take as many steps as they have bits" if self.scheme == "uwe" else ""),
+                f"rescale the images to {top.bit_length()} bits{self._or_more_steps(x)}",
             )
         return x.astype(np.uint16)
+
+    def _or_more_steps(self, x: A) -> str:
+        """What else there is to do where pixels have too many bits."""
+        depth = int(np.max(x)).bit_length()
+        if self.scheme != "uwe" or np.min(x) < 0 or depth > MAX_BITS:
+            return ""
+        return (
+            f", or compile with --steps {depth} where the network has no number of steps of its own"
+        )
+
+    @property
+    def _top(self) -> int:
+        """White, in images of integers."""
+        bits = self.steps if self.scheme == "uwe" else PIXEL_BITS
+        assert bits is not None
+        return 2**bits - 1
 
 
 def _input(graph: Graph, name: str) -> Input:
@@ -234,7 +267,8 @@ def to_integers(name: str, node: Input, x: A) -> A:
             name,
             f"values from {x.min():g} to {x.max():g}; the compiled input holds"
             f" {low * node.scale:g} to {high * node.scale:g}",
-            "give spikes, or compile with another --encoding"
+            "give spikes, or compile with "
+            + ("another --encoding" if integers.min() < 0 else "--encoding uwe to give images")
             if node.kind is Kind.SPIKE
             else "compile with more --input-bits, or for real inputs with an --input-range that"
             " covers the data",

@@ -158,6 +158,10 @@ def check_clean(clean: Any, shape: tuple[int, ...], decoder: Decoder | None) -> 
     array = np.asarray(clean)
     if array.dtype.kind not in "fiub":
         raise InputError(CLEAN, f"has dtype {array.dtype}", "give numbers")
+    if array.dtype.kind == "b" and decoder.peak > 1:
+        raise InputError(
+            CLEAN, "holds truth values", f"store integers: multiply by {decoder.peak}, white"
+        )
     if array.shape != shape:
         expected = ", ".join(map(str, shape))
         raise InputError(

@@ -105,8 +105,9 @@ def _named(graph: Graph, data: Mapping[str, Any] | Any) -> Mapping[str, Any]:
     if missing or unknown:
         raise InputError(
             ", ".join([*missing, *unknown]),
-            f"the data hold {sorted(data) or 'nothing'}, the network takes {graph.inputs}",
-            "name the arrays as the inputs (and `labels` for classes, `clean` for clean images)",
+            f"the data hold {sorted(data) or 'no samples'}, the network takes {graph.inputs}",
+            "name the arrays as the inputs (`labels` and `clean` are none: outputs are compared"
+            " with them)",
         )
     return data
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.artefact import Artefact
+from snnc.artefact import LEFT_OUT, Artefact
+from snnc.encoding import SCHEMES
 from snnc.errors import InputError, OptionError
 from snnc.frontends.model import Example
 from snnc.ir import Graph, IntNeuron, Neuron, Output
@@ -23,6 +24,7 @@ from snnc.reference import Ports, Trace, run_float, run_int
 from snnc.reference.agreement import FrameworkAgreement, compare_with_framework
 from snnc.reference.trace import add_events, step_count
 from snnc.samples import Samples, accuracy, batches, check_labels, check_samples, length
+from snnc.targets.base import Target
 from snnc.targets.registry import engines, targets
 
 BATCH = 32
@@ -170,6 +172,7 @@ def run_stage(
         raise OptionError(
             "--stage", f"no stage {stage!r} to run here", f"one of {', '.join(runnable)}"
         )
+    _check_front(artefact, stage, "--stage")
     front = artefact.host.front(samples)
     inputs = encoding.int_inputs(artefact.int_graph, front, first)
     if stage == "s2":
@@ -236,14 +239,18 @@ class Scores:
         self._right: dict[str, list[int]] = {}
         self._psnr: dict[str, list[NDArray[np.float64]]] = {}
 
-    def add(self, stage: str, output: NDArray[Any], first: int) -> None:
-        """Scores a batch of the output as it is, undecoded; `first` is its first sample's index."""
+    def add(
+        self, stage: str, output: NDArray[Any], first: int, images: NDArray[Any] | None = None
+    ) -> None:
+        """Scores a batch of the output as it is, undecoded; `first` is its first sample's index,
+        `images` is the output decoded, where it is at hand."""
         batch = slice(first, first + len(output))
         if self.labels is not None:
             right = accuracy(output, self.labels[batch])
             self._right.setdefault(stage, []).append(right)
         if self.clean is not None and self.decoder is not None:
-            images = self.decoder.images(output, self.output)
+            if images is None:
+                images = self.decoder.images(output, self.output)
             each = self.decoder.psnr(images, self.clean[batch])
             self._psnr.setdefault(stage, []).append(each)
 
@@ -273,6 +280,8 @@ class Verifier:
             raise OptionError(
                 "--stages", f"no stage {', '.join(unknown)} here", f"any of {', '.join(known)}"
             )
+        for stage in stages:
+            _check_front(artefact, stage, "--stages")
         self.artefact, self.progress, self.slow_samples = artefact, progress, slow_samples
         self.stages = sorted(set(stages), key=known.index)
         self.layers = artefact.int_graph.neurons
@@ -507,7 +516,7 @@ def verify(
         )
     if data is None:
         if artefact.example is None:
-            raise InputError("--input", "the model came without an example", "give samples")
+            raise InputError("--input", artefact.why_no_example, "give samples")
         data, framework = artefact.example.inputs, artefact.example
     samples = check_inputs(artefact, data)
     decoder = decoder_for(artefact, decode, samples, network(artefact).outputs[:1])
@@ -515,16 +524,23 @@ def verify(
     framework = framework or _matching_example(artefact, samples)
     if framework is not None and not framework.spikes:
         framework = None
-    if isinstance(stages, str):
-        stages = [stage.strip().lower() for stage in stages.split(",")]
-    chosen = list(stages) if stages is not None else default_stages(artefact, framework)
+    chosen = default_stages(artefact, framework) if stages is None else stage_names(stages)
     if "s0" in chosen and framework is None:
         raise OptionError("--stages", *_no_framework(artefact))
     return Verifier(artefact, chosen, scores, slow_samples, progress).run(samples, framework)
 
 
+def stage_names(stages: Sequence[str] | str) -> list[str]:
+    """Stages as a list, from a list or a comma-separated text."""
+    if isinstance(stages, str):
+        return [stage.strip().lower() for stage in stages.split(",")]
+    return list(stages)
+
+
 def _no_framework(artefact: Artefact) -> tuple[str, str]:
     """Why S0 is not known, and what to do."""
+    if artefact.example is None and artefact.why_no_example.startswith(LEFT_OUT):
+        return f"s0 is known for the model's own example; {artefact.why_no_example}", "leave s0 out"
     has_spikes = artefact.example is not None and artefact.example.spikes
     if artefact.encoding.makes_spikes and not has_spikes:
         return (
@@ -546,26 +562,62 @@ def default_stages(artefact: Artefact, framework: Example | None) -> list[str]:
         stage
         for name, item in targets().items()
         for stage in item.ready_engines()
-        if name == artefact.manifest["target"] or not _refusal(artefact, stage)
+        if name == artefact.manifest["target"] or not why_left_out(artefact, stage)
     ]
     return [*(["s0"] if framework is not None and floats else []), *floats, "s2", *ready]
 
 
-def _refusal(artefact: Artefact, stage: str) -> str:
-    """Why an engine can't run the artefact's graph, '' where it can."""
-    chip = artefact.manifest.get("chip")
-    owner = next(item for item in targets().values() if stage in item.engines)
-    scheme = artefact.encoding.scheme
-    if scheme not in owner.encodings:
-        return f"it takes {' or '.join(owner.encodings)} encoding, not {scheme}"
-    return owner.refusal(artefact.int_graph, chip)
-
-
 def why_left_out(artefact: Artefact, stage: str) -> str:
-    """Why a stage is not among the default ones, for reports."""
-    known = engines()
-    refusal = _refusal(artefact, stage) if stage in known else ""
-    return refusal or "it can't run here, see `snnc doctor`"
+    """Why a stage that is installed is not among the default ones, '' where it is."""
+    if stage not in engines():
+        return ""
+    return (
+        _front_refusal(artefact, stage)
+        or _owner(stage).refusal(artefact.int_graph, artefact.manifest.get("chip"))
+        or _doubt(artefact, stage)
+    )
+
+
+def _owner(stage: str) -> Target:
+    return next(item for item in targets().values() if stage in item.engines)
+
+
+def _front_refusal(artefact: Artefact, stage: str) -> str:
+    """Why an engine can't stand behind what is before the cores, '' where it can."""
+    takes, scheme = _owner(stage).encodings, artefact.encoding.scheme
+    if scheme not in takes:
+        return f"it takes {' or '.join(takes)} encoding, not {scheme}"
+    if artefact.host.stem is not None and "host" not in takes:
+        return f"it takes {' or '.join(takes)} encoding, and the host stands before the cores"
+    return ""
+
+
+def _doubt(artefact: Artefact, stage: str) -> str:
+    """Why an engine runs spikes of unknown origin only where it is asked to, '' where it need not
+    be: those of another target's artefact may be no code that its encoder makes."""
+    owner = _owner(stage)
+    takes = owner.encodings
+    known = artefact.encoding.scheme != "none" or owner.name == artefact.manifest["target"]
+    if known or takes == SCHEMES:
+        return ""
+    return (
+        f"nothing says that its input spikes are {takes[0]} codes: compile with --encoding"
+        f" {takes[0]}, or name it in --stages"
+    )
+
+
+def _check_front(artefact: Artefact, stage: str, option: str) -> None:
+    """Checks that a stage can stand behind what makes the artefact's inputs.
+
+    Raises:
+        OptionError: it can't.
+    """
+    refusal = _front_refusal(artefact, stage) if stage in engines() else ""
+    if refusal:
+        takes = _owner(stage).encodings[0]
+        raise OptionError(
+            option, f"{stage}: {refusal}", f"leave {stage} out, or compile with --encoding {takes}"
+        )
 
 
 def _matching_example(artefact: Artefact, samples: Samples) -> Example | None:

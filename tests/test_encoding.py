@@ -16,7 +16,7 @@ from snnc.compiler import Options, compile_model
 from snnc.encoding import Encoding, direct_inputs, integer_inputs, to_integers
 from snnc.errors import InputError, OptionError
 from snnc.frontends.model import Example, Model
-from snnc.ir import Graph, Input, Kind, Linear, Neuron, Output, Rate
+from snnc.ir import Graph, Input, Kind, Linear, Map, Neuron, Output, Rate
 from snnc.reference.agreement import compare_with_framework
 from snnc.verify import verify
 from tests import planes
@@ -81,8 +81,12 @@ def test_values_out_of_range_are_refused_with_the_range() -> None:
 def test_fractions_are_refused_where_spikes_must_be() -> None:
     with pytest.raises(InputError, match="fractions"):
         to_integers("in", Input((3,), Kind.SPIKE), np.asarray([[0.0, 0.5, 1.0]]))
-    with pytest.raises(InputError, match="0 to 1"):
+    with pytest.raises(InputError, match="0 to 1") as found:
         to_integers("in", Input((3,), Kind.SPIKE), np.asarray([[0.0, 2.0, 1.0]]))
+    assert "--encoding uwe" in found.value.fix
+    with pytest.raises(InputError, match="-1 to 1") as found:
+        to_integers("in", Input((3,), Kind.SPIKE), np.asarray([[0.0, -1.0, 1.0]]))
+    assert "another --encoding" in found.value.fix
 
 
 def test_rate_does_not_depend_on_the_batch_and_has_the_rate() -> None:
@@ -212,7 +216,7 @@ def test_spikes_that_are_no_code_have_no_image() -> None:
     assert Encoding("uwe", 4).decoded("in", 0.5 * twice) is None
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, bool])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
 def test_whole_numbers_of_any_type_are_images(dtype: Any) -> None:
     images = np.asarray([[0, 1, 1]]).astype(dtype)
     encoding = Encoding("uwe", 2)
@@ -226,8 +230,11 @@ def test_whole_numbers_of_any_type_are_images(dtype: Any) -> None:
         ("uwe", 8, [0.0, 0.5, 1.0], "holds fractions, from 0 to 1", "scale the images to 0…255"),
         ("ttfs", 5, [0.0, 0.5, 1.0], "holds fractions", "scale the images to 0…255"),
         ("uwe", 8, [0, 300, 1], "values from 0 to 300.*integers 0…255", "rescale .* to 8 bits"),
-        ("uwe", 4, [0, 16, 1], "integers 0…15", "as many steps as they have bits"),
-        ("uwe", 4, [0, -1, 1], "values from -1", "rescale"),
+        ("uwe", 4, [0, 16, 1], "integers 0…15", "--steps 5 where"),
+        ("uwe", 4, [0, 2**16, 1], "values from 0 to 65536", "to 4 bits$"),
+        ("uwe", 8, [False, True, True], "truth values", "multiply by 255"),
+        ("ttfs", 5, [False, True, True], "truth values", "multiply by 255"),
+        ("uwe", 4, [0, -1, 1], "values from -1", "rescale the images to 4 bits$"),
         ("ttfs", 4, [0, 256, 1], "integers 0…255", "rescale the images to 8 bits$"),
     ],
 )
@@ -308,3 +315,78 @@ def test_static_networks_take_their_images_bit_by_bit() -> None:
     artefact = compile_model(static, Options("sim", encoding="uwe", steps=6), planes.images(6))
     assert artefact.int_graph.steps == 6
     assert verify(artefact, planes.images(6, 4), ["s1", "s2", "sim"]).ok
+
+
+def test_truth_values_are_images_of_one_bit() -> None:
+    encoding = Encoding("uwe", 1)
+    g = encoding.float_graph(graph())
+    spikes = encoding.float_inputs(g, {"in": np.asarray([[False, True, True]])})["in"]
+    assert spikes.tolist() == [[[0, 1, 1]]]
+
+
+def static(example: np.ndarray[Any, Any]) -> Model:
+    """A network of static images that came with this example, (sample, 1, 4, 4)."""
+    return Model(planes.graph(8, Kind.ANALOG, Rate.SAMPLE), Example({"in": example}))
+
+
+@pytest.mark.parametrize("scheme", ["uwe", "ttfs"])
+@pytest.mark.parametrize(
+    "example",
+    [
+        planes.images(8) / 255,
+        (planes.images(8) > 100).astype(np.float32),
+        planes.images(8) > 100,
+        planes.images(8) - 300,
+        planes.images(9) + 256,
+    ],
+    ids=["fractions", "black and white", "truth values", "negative", "9 bits"],
+)
+def test_an_example_that_is_no_image_of_integers_is_left_out_and_said(
+    scheme: Any, example: np.ndarray[Any, Any]
+) -> None:
+    """It neither calibrates nor stands for samples that nobody gave."""
+    artefact = compile_model(static(example), Options("sim", encoding=scheme))
+    assert artefact.example is None
+    assert any("left out: its inputs are no images" in note for note in artefact.manifest["notes"])
+    for layer in artefact.manifest["layers"].values():
+        assert not layer["quantisation"]["calibrated"]
+    with pytest.raises(InputError, match="example is left out: its inputs are no images"):
+        verify(artefact)
+    with pytest.raises(OptionError, match=r"own example; .* left out") as found:
+        verify(artefact, planes.images(8), "s0,s1")
+    assert found.value.fix == "leave s0 out"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_an_example_of_images_calibrates(dtype: Any) -> None:
+    model = static(planes.images(8).astype(dtype))
+    artefact = compile_model(model, Options("sim", encoding="uwe"))
+    assert artefact.example is not None
+    assert not artefact.example.spikes
+    assert verify(artefact).ok
+
+
+def test_black_and_white_are_images_of_one_bit() -> None:
+    model = static((planes.images(8) > 100).astype(np.float32))
+    artefact = compile_model(model, Options("sim", encoding="uwe", steps=1))
+    assert artefact.example is not None
+
+
+def test_an_example_of_no_code_is_named_where_it_is_missed() -> None:
+    model = planes.model(8, planes=np.ones((2, 8, 1, 4, 4)))
+    artefact = compile_model(model, Options("sim", encoding="ttfs"))
+    with pytest.raises(InputError, match="its inputs are no ttfs code"):
+        verify(artefact)
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [(("conv1",), "leave --host or --encoding away"), ((), "leave --encoding away")],
+)
+def test_a_host_before_spikes_can_be_left_away(host: tuple[str, ...], fix: str) -> None:
+    model = planes.model(8, kind=Kind.ANALOG, rate=Rate.SAMPLE)
+    if not host:  # no core computes a ReLU
+        model = Model(model.graph.with_nodes({"n1": Map("relu")}))
+    with pytest.raises(OptionError, match="uwe makes spikes of the samples") as found:
+        compile_model(model, Options("sim", encoding="uwe", host=host))
+    assert found.value.fix == fix

@@ -143,6 +143,7 @@ CLEAN = np.full((2, 3), 200)
         (np.where(CLEAN, np.inf, 1), "infinite"),
         (CLEAN.astype(str), "dtype"),
         (CLEAN / 255, "has values from 0 to 1"),
+        (CLEAN > 100, "truth values"),
     ],
 )
 def test_clean_images_that_do_not_fit_are_refused(clean: np.ndarray, match: str) -> None:

@@ -54,6 +54,9 @@ def test_wrong_names_and_lengths_are_refused() -> None:
     two = graph(Rate.SAMPLE, ("a", "b"))
     with pytest.raises(InputError, match="the network takes"):
         check_samples(two, {"a": np.ones((2, 3)), "c": np.ones((2, 3))})
+    with pytest.raises(InputError, match="hold no samples") as found:
+        check_samples(two, {})
+    assert "`clean` are none" in found.value.fix
     with pytest.raises(InputError, match="different numbers of samples"):
         check_samples(two, {"a": np.ones((2, 3)), "b": np.ones((3, 3))})
 

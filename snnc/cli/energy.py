@@ -22,8 +22,9 @@ from snnc.encoding import SCHEMES
 from snnc.energy.conventions import conventions as known_conventions
 from snnc.energy.conventions.base import Settings
 from snnc.energy.difference import difference
+from snnc.energy.encoder import encoder_bits
 from snnc.energy.prices import load_prices, price_tables
-from snnc.energy.report import Report, check_report_name, encoder_bits, read_report
+from snnc.energy.report import Report, check_report_name, read_report
 from snnc.errors import InputError, OptionError
 from snnc.report.difference_tables import difference_tables
 from snnc.report.energy_tables import convention_tables, energy_tables

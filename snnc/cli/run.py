@@ -68,8 +68,10 @@ def run_command(
                 advance(f"running {stage}", first + int(done * share), count)
 
             trace = run_stage(compiled, stage, part, ports, first, within)
-            scores.add(stage, trace.outputs[scores.output], first)
-            traces.append(trace if decoder is None else decoder.decoded(trace))
+            shown = trace if decoder is None else decoder.decoded(trace)
+            name = scores.output
+            scores.add(stage, trace.outputs[name], first, shown.outputs[name])
+            traces.append(shown)
             within(1.0)
     arrays = _joined(traces)
     write_whole(Path(output), npz_bytes(arrays), InputError)

@@ -71,7 +71,8 @@ def _say_what_was_left_out(artefact: Artefact, chosen: str | None, report: Repor
         return
     for stage in stages_of(artefact):
         if stage not in ("s0", *report.samples):
-            out.print(f"stage {stage} was left out: {why_left_out(artefact, stage)}")
+            why = why_left_out(artefact, stage) or "it can't run here, see `snnc doctor`"
+            out.print(f"stage {stage} was left out: {why}")
     example = artefact.example
     if example is not None and example.spikes and "s0" not in report.samples:
         out.print("stage s0 is known for the model's own example only: leave --input away for it")

@@ -78,4 +78,18 @@ def encoder_energy(pixels: int, bits: int = 8) -> EncoderEnergy:
     return EncoderEnergy(pixels, bits, low, typical, high, SOURCE, rule)
 
 
-__all__ = ["EncoderEnergy", "encoder_energy"]
+def encoder_bits(encoder: str) -> int:
+    """Bits of an encoder circuit by its name, `sar:BITS`.
+
+    Raises:
+        OptionError: no such encoder.
+    """
+    kind, _, bits = encoder.partition(":")
+    # The length keeps `int` from digits without end.
+    if kind != "sar" or not (bits.isascii() and bits.isdigit() and len(bits) <= 4):
+        short = encoder if len(encoder) <= 40 else encoder[:40] + "…"
+        raise OptionError("--encoder", f"there is no encoder {short!r}", "sar:BITS, as sar:8")
+    return encoder_energy(1, int(bits)).bits
+
+
+__all__ = ["EncoderEnergy", "encoder_bits", "encoder_energy"]

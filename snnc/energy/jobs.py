@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,10 +69,12 @@ class FloatJob:
     Attributes:
         graph: behind the encoder.
         encoding: what turns samples into its inputs.
+        facts: of the target, if the graph is an artefact's.
     """
 
     graph: Graph
     encoding: Encoding
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -133,6 +135,16 @@ class IntegerJob:
     def graph(self) -> Graph:
         """What the samples are for: the network with its host parts."""
         return self.artefact.float_graph or self.artefact.int_graph
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.artefact.encoding
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the target says of itself."""
+        facts: Mapping[str, Any] = self.artefact.manifest.get("facts", {})
+        return facts
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -304,7 +316,8 @@ def artefact_job(artefact: Artefact, stage: str | None) -> Job:
     """
     stage = (stage or "sim").lower()
     if stage == "s1" and artefact.float_graph is not None:
-        return FloatJob(artefact.float_graph, artefact.encoding)
+        facts = artefact.manifest.get("facts", {})
+        return FloatJob(artefact.float_graph, artefact.encoding, facts)
     if stage not in COUNTING:
         known = COUNTING if artefact.float_graph is None else ("s1", *COUNTING)
         raise OptionError("--stage", f"no counts of stage {stage!r}", f"one of {', '.join(known)}")

@@ -25,7 +25,7 @@ from snnc.energy.conventions.effective import Effective
 from snnc.energy.conventions.lemaire2022 import Lemaire2022
 from snnc.energy.conventions.parts import rate_times_flops, spike_rate
 from snnc.energy.counts import Counts, FirstLayer, Line, Population, Synapses
-from snnc.energy.encoder import EncoderEnergy, encoder_energy
+from snnc.energy.encoder import EncoderEnergy
 from snnc.energy.prices import Prices
 from snnc.energy.results import (
     FigureResult,
@@ -152,8 +152,7 @@ def build_report(
     conventions: Sequence[Convention],
     prices: Prices,
     settings: Settings,
-    encoder: str | None = None,
-    pixels: int = 0,
+    encoder: EncoderEnergy | None = None,
 ) -> Report:
     """The report of what was counted.
 
@@ -163,12 +162,10 @@ def build_report(
         conventions: in the order of the report; the first one is the main one.
         prices: for every convention.
         settings: the reading of the first layer that is printed first; both are in the report.
-        encoder: circuit that makes the spikes, `sar:BITS`.
-        pixels: values per sample that it converts, over all steps.
+        encoder: what the circuit takes that makes the spikes.
 
     Raises:
         InputError: no samples.
-        OptionError: no such encoder.
     """
     if not counts.samples:
         raise InputError("data", "holds no samples", "give at least one")
@@ -188,7 +185,7 @@ def build_report(
         settings=settings,
         figures=tuple(_figure(pair, counts.samples, counts.order) for pair in found),
         verdicts=verdict,
-        encoder=None if encoder is None else encoder_energy(pixels, encoder_bits(encoder)),
+        encoder=encoder,
         layers=tuple(_layer(*pair) for pair in activities),
         lines=tuple(_line(item) for item in counts.lines),
         rates=tuple(_rates(item) for item in counts.populations),
@@ -214,20 +211,6 @@ def _attention(item: Synapses) -> str:
         f" per sample; gated by A alone {first}, by B alone {second},"
         f" dense {item.dense * item.steps:,}"
     )
-
-
-def encoder_bits(encoder: str) -> int:
-    """Bits of an encoder circuit by its name, `sar:BITS`.
-
-    Raises:
-        OptionError: no such encoder.
-    """
-    kind, _, bits = encoder.partition(":")
-    # The length keeps `int` from digits without end.
-    if kind != "sar" or not (bits.isascii() and bits.isdigit() and len(bits) <= 4):
-        short = encoder if len(encoder) <= 40 else encoder[:40] + "…"
-        raise OptionError("--encoder", f"there is no encoder {short!r}", "sar:BITS, as sar:8")
-    return encoder_energy(1, int(bits)).bits
 
 
 def check_report_name(path: str | Path) -> Path:

@@ -17,9 +17,10 @@ from snnc.encoding import Encoding, Scheme
 from snnc.energy.conventions import conventions as known_conventions
 from snnc.energy.conventions.base import Convention, Settings
 from snnc.energy.counts import Counts, FirstLayer
+from snnc.energy.front_end import converter
 from snnc.energy.jobs import FloatJob, IntegerJob, Job, ModuleJob, artefact_job
 from snnc.energy.prices import load_prices
-from snnc.energy.report import READINGS, Report, build_report, encoder_bits
+from snnc.energy.report import READINGS, Report, build_report
 from snnc.energy.shards import count_samples
 from snnc.errors import InputError, OptionError
 from snnc.frontends.load import (
@@ -82,10 +83,12 @@ def run_energy(
     chosen = choose(conventions)
     table = load_prices(prices)
     job = open_job(model, source, stage, encoding)
+    adc = converter(job, encoder)
     data = [split_labels(read_samples(file), job.inputs)[0] for file in inputs]
     files = _first(samples, [job.check(part) for part in data])
     counts = count_samples(job, files, workers, lambda *done: progress("counting", *done))
-    return build_report(Path(model).name, counts, chosen, table, settings, encoder, _pixels(data))
+    encoded = None if adc is None else adc.energy(_pixels(data), counts.steps)
+    return build_report(Path(model).name, counts, chosen, table, settings, encoded)
 
 
 def choose(names: str | Sequence[str]) -> list[Convention]:
@@ -232,14 +235,13 @@ def energy_of(
     chosen, table = choose(conventions), load_prices(prices)
     if first_layer not in READINGS:
         raise OptionError("first_layer", f"{first_layer!r}", f"one of {', '.join(READINGS)}")
-    if encoder is not None:
-        encoder_bits(encoder)
     settings = Settings(first_layer, zero_weights)
     if hasattr(model, "forward") and not isinstance(model, type):
         _refuse("a module", stage=stage)
         if not all(isinstance(item, type) for item in neurons):
             raise OptionError("neurons", f"{list(neurons)}", "give classes")
         job = ModuleJob(lambda: model, steps, time_axis, input_kind, tuple(neurons))
+        adc = converter(job, encoder)
         counts, pixels = _count_stream(job, data, progress)
     else:
         _refuse(
@@ -247,13 +249,15 @@ def energy_of(
             input_kind=None if input_kind == "analog" else input_kind,
         )  # fmt: skip
         graph_job = _graph_job(model, stage, steps)
+        adc = converter(graph_job, encoder)
         samples = data
         if isinstance(data, Mapping):
             samples = split_labels(dict(data), graph_job.inputs)[0]
         counts = count_samples(graph_job, [graph_job.check(samples)], 1, progress)
         pixels = _pixels([samples])
     name = type(model).__name__
-    return build_report(name, counts, chosen, table, settings, encoder, pixels)
+    encoded = None if adc is None else adc.energy(pixels, counts.steps)
+    return build_report(name, counts, chosen, table, settings, encoded)
 
 
 def _count_stream(

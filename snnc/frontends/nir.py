@@ -218,7 +218,9 @@ def _arranged(graph: Graph) -> Sequence[str]:
 def _assumed(flat: _Flat, options: NirOptions) -> list[str]:
     types = {str(node.get("type")) for node in flat.nodes.values()}
     fires = types & {"IF", "LIF", "CubaLIF", "Threshold"}
-    notes = ["inputs: real numbers at every step (not in the file)"]
+    notes = [
+        "inputs: a number at every step, real unless --encoding says otherwise (not in the file)"
+    ]
     if types - {"Input", "Output", "Linear", "Affine", "Conv1d", "Conv2d", "Flatten", "Threshold"}:
         notes.append(f"dt = {options.dt:g} s, forward Euler (not in the file; --dt)")
     if fires - {"Threshold"}:

@@ -84,12 +84,12 @@ def collapsed(lines: Sequence[str], names: Container[str]) -> list[str]:
     Args:
         names: the nodes' names; the first word of a line that is one of them is its node.
     """
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], dict[str, None]] = {}
     for line in lines:
-        name = next((word for word in re.split(r"[ :,]", line) if word in names), "")
-        before, _, after = line.partition(name) if name else (line, "", "")
-        groups.setdefault((before, after), []).append(name)
-    return [f"{before}{_all_of(found)}{after}" for (before, after), found in groups.items()]
+        words = re.finditer(r"[^ :,]+", line)
+        first, last = next((w.span() for w in words if w.group() in names), (len(line), len(line)))
+        groups.setdefault((line[:first], line[last:]), {})[line[first:last]] = None
+    return [f"{before}{_all_of(list(found))}{after}" for (before, after), found in groups.items()]
 
 
 def _all_of(names: list[str]) -> str:

@@ -18,6 +18,7 @@ from snnc.cli import main
 from snnc.errors import ArtefactError
 from snnc.frontends.model import Model
 from snnc.frontends.model_file import save_model
+from snnc.quality import Decoder
 from tests.conftest import make_model
 from tests.test_verify import IMAGES, broken, denoiser
 
@@ -413,6 +414,22 @@ def test_run_decodes_without_clean_images_and_keeps_records(restorer: Path, tmp_
         assert arrays["lif/s"].shape == (5, 8, 1, 4, 4)
 
 
+def test_run_decodes_every_output_once(
+    restorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = Decoder.images
+
+    def counting(self: Decoder, planes: Any, name: str = "planes") -> Any:
+        calls.append(name)
+        return real(self, planes, name)
+
+    monkeypatch.setattr(Decoder, "images", counting)
+    result = run_images(restorer, tmp_path / "y.npz", "--decode", "uwd")
+    assert "PSNR" in result.output
+    assert calls == ["out"]
+
+
 def test_infinite_psnr_is_valid_json(restorer: Path, tmp_path: Path) -> None:
     run_images(restorer, tmp_path / "y.npz", "--decode", "uwd")
     np.savez(
@@ -449,7 +466,9 @@ def test_images_that_cannot_be_scored_are_refused(restorer: Path, tmp_path: Path
     np.savez(restorer / "bad.npz", planes=uwe(IMAGES).swapaxes(0, 1), clean=IMAGES / 255)
     bad = run_images(restorer, y, "--decode", "uwd", data="bad.npz")
     failed(bad, 2, "InputError: clean", "multiply by 255")
-    failed(run_images(restorer, y, "--decode", "ttfs"), 2, "InputError: out", "more than once")
+    failed(run_images(restorer, y, "--decode", "ttfs"), 2, "InputError: out", "--decode uwd")
+    np.savez(restorer / "clean.npz", clean=IMAGES)
+    failed(run_images(restorer, y, data="clean.npz"), 2, "hold no samples", "`clean` are none")
     verified = cli("verify", str(restorer / "out"), "--decode", "uwd")
     failed(verified, 2, "OptionError: --decode", "no clean images")
     assert run_images(restorer, y, "--decode", "lsb").exit_code == 2

@@ -85,10 +85,10 @@ def test_other_encodings_name_the_one_to_take(folder: Path, tmp_path: Path) -> N
 def test_energy_counts_planes_and_conversions(folder: Path) -> None:
     """Images behind --encoding uwe count as their planes do without it."""
     found = []
-    for name, options in (("images", ("--encoding", "uwe")), ("planes", ())):
+    for name, options in (("images", ("--encoding", "uwe", "--encoder", "sar:8")), ("planes", ())):
         done = cli(
             "energy", str(folder / "model.pt"), "--input", str(folder / f"{name}.npz"), "--json",
-            "--encoder", "sar:8", *options,
+            *options,
         )  # fmt: skip
         assert done.exit_code == 0, done.output
         found.append(json.loads(done.stdout))
@@ -96,6 +96,14 @@ def test_energy_counts_planes_and_conversions(folder: Path) -> None:
     assert found[0]["encoder"]["pixels"] == 16
     done = cli("energy", str(folder / "out"), "--input", str(folder / "images.npz"))
     assert done.exit_code == 0, done.output
+
+
+def test_planes_alone_are_no_conversions(folder: Path) -> None:
+    done = cli(
+        "energy", str(folder / "model.pt"), "--input", str(folder / "planes.npz"), "--encoder",
+        "sar:8",
+    )  # fmt: skip
+    failed(done, 2, "OptionError: --encoder", "the data are spikes", "--encoding uwe")
 
 
 def test_targets_and_doctor_show_the_circuit() -> None:
@@ -125,5 +133,6 @@ def test_from_python_the_module_itself_sees_the_planes() -> None:
     assert report.ok
     assert report.samples["s0"] == 5
     assert report.pairs[0].compared
+    assert compiled.verify(images, "S0, S1").samples["s0"] == 5
     assert compiled.run(images, "uwe").outputs
     assert energy_of(compiled, images)

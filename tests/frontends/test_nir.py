@@ -218,7 +218,7 @@ def test_assumed_defaults_are_noted(path: Path) -> None:
     node = nir.LIF(1e-3 * ones(3), ones(3), 0 * ones(3), ones(3))
     nir.write(path, graph_of(node, (3,), (3,)))
     assert read_nir(path).notes == (
-        "inputs: real numbers at every step (not in the file)",
+        "inputs: a number at every step, real unless --encoding says otherwise (not in the file)",
         "dt = 0.0001 s, forward Euler (not in the file; --dt)",
         "reset = hard (not in the file; --reset, --reset-at)",
         "spike where v > threshold (not in the file; --compare)",

@@ -24,6 +24,11 @@ def test_what_is_true_of_several_nodes_is_said_once() -> None:
     ]
 
 
+def test_a_node_is_a_word_and_no_part_of_one() -> None:
+    lines = ["on nodes: n is odd", "on nodes: o is odd", "n1: same", "n1: same"]
+    assert collapsed(lines, ["n", "o", "n1"]) == ["on nodes: each of n and o is odd", "n1: same"]
+
+
 def test_lines_without_nodes_stay_as_they_are() -> None:
     assert collapsed(["x: y", "z"], []) == ["x: y", "z"]
     assert collapsed([], ["a"]) == []

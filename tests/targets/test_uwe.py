@@ -154,6 +154,38 @@ def test_other_targets_artefacts_run_on_the_circuit_or_say_why_not() -> None:
     assert why_left_out(drawn, "uwe") == "it takes uwe or none encoding, not rate"
 
 
+def test_spikes_of_unknown_origin_are_converted_only_where_that_is_asked_for() -> None:
+    events = compile_model(model(8), Options("sim"))
+    assert "uwe" not in default_stages(events, None)
+    assert "compile with --encoding uwe" in why_left_out(events, "uwe")
+    seen = np.moveaxis(uwe(images(8, 4), 8), 0, 1)
+    assert verify(events, seen, ["s2", "uwe"]).samples["uwe"] == 4
+    assert "uwe" in default_stages(compile_model(model(8), Options("uwe")), None)
+
+
+@pytest.mark.parametrize("scheme", ["rate", "ttfs"])
+def test_the_stage_named_for_other_encodings_is_refused(scheme: Any) -> None:
+    drawn = compile_model(
+        model(8, kind=Kind.ANALOG, rate=Rate.SAMPLE), Options("sim", encoding=scheme)
+    )
+    samples = {"in": images(1)}
+    words = f"uwe: it takes uwe or none encoding, not {scheme}"
+    for option, run in (
+        ("--stages", lambda: verify(drawn, samples, "s2,uwe")),
+        ("--stage", lambda: run_stage(drawn, "uwe", samples)),
+    ):
+        with pytest.raises(OptionError, match=words) as found:
+            run()
+        assert found.value.where == option
+        assert "--encoding uwe" in found.value.fix
+
+
+def test_the_stage_behind_a_host_is_refused() -> None:
+    hosted = compile_model(model(8), Options("sim", encoding="none", host=("n1",)))
+    with pytest.raises(OptionError, match="the host stands before the cores"):
+        verify(hosted, np.zeros((1, 8, 1, 4, 4)), "s2,uwe")
+
+
 def test_the_files_are_the_same_every_time_and_survive_the_artefact(tmp_path: Any) -> None:
     artefact, again = (compile_model(model(8), Options("uwe", encoding="uwe")) for _ in range(2))
     assert artefact.files == again.files
