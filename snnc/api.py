@@ -22,7 +22,6 @@ from snnc.verify import (
     Report,
     check_inputs,
     decoder_for,
-    network,
     run_stage,
     stage_names,
     verify,
@@ -77,7 +76,7 @@ class Compiled:
             InputError, OptionError, ToolError: see `snnc.verify.run_stage`.
         """
         samples = check_inputs(self.artefact, _arrays(data))
-        decoder = decoder_for(self.artefact, decode, samples, network(self.artefact).outputs)
+        decoder = decoder_for(self.artefact, decode, samples, self.artefact.network.outputs)
         trace = run_stage(self.artefact, stage, samples, record)
         return trace if decoder is None else decoder.decoded(trace)
 

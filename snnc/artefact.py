@@ -62,6 +62,12 @@ class Artefact:
     origin: str = "artefact"
 
     @property
+    def network(self) -> Graph:
+        """The graph whose inputs and outputs a user knows, host parts included: S1, or S2 where
+        there is none."""
+        return self.float_graph or self.int_graph
+
+    @property
     def why_no_example(self) -> str:
         """Why there is no example."""
         notes: Sequence[str] = self.manifest.get("notes", ())

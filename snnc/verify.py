@@ -189,14 +189,9 @@ def _crossing_units(artefact: Artefact) -> Mapping[str, float]:
     return units
 
 
-def network(artefact: Artefact) -> Graph:
-    """The graph whose inputs and outputs a user knows: S1, or S2 where there is none."""
-    return artefact.float_graph or artefact.int_graph
-
-
 def check_inputs(artefact: Artefact, data: Mapping[str, Any] | Any) -> Samples:
     """Checks raw samples against what the artefact takes."""
-    return check_samples(network(artefact), data, not artefact.encoding.makes_spikes)
+    return check_samples(artefact.network, data, not artefact.encoding.makes_spikes)
 
 
 def decoder_for(
@@ -209,7 +204,7 @@ def decoder_for(
     """
     if decode is None:
         return None
-    graph = network(artefact)
+    graph = artefact.network
     check_decodable(graph, outputs)
     one = {name: value[:1] for name, value in samples.items()}
     return Decoder(decode, step_count(graph, artefact.encoding.float_inputs(graph, one)))
@@ -231,7 +226,7 @@ class Scores:
     def __init__(
         self, artefact: Artefact, count: int, labels: Any, clean: Any, decoder: Decoder | None
     ) -> None:
-        graph = network(artefact)
+        graph = artefact.network
         self.output, self.decoder = graph.outputs[0], decoder
         self.labels = None if labels is None else check_labels(labels, count)
         shape = (count, *graph.signals[self.output].shape)
@@ -519,7 +514,7 @@ def verify(
             raise InputError("--input", artefact.why_no_example, "give samples")
         data, framework = artefact.example.inputs, artefact.example
     samples = check_inputs(artefact, data)
-    decoder = decoder_for(artefact, decode, samples, network(artefact).outputs[:1])
+    decoder = decoder_for(artefact, decode, samples, artefact.network.outputs[:1])
     scores = Scores(artefact, length(samples), labels, clean, decoder)
     framework = framework or _matching_example(artefact, samples)
     if framework is not None and not framework.spikes:

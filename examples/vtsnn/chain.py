@@ -116,23 +116,24 @@ def spikes(net: Compiled, codes: Images, stage: str) -> NDArray[np.integer]:
     return np.concatenate([next(iter(part.values())) for part in parts])
 
 
-def restored(net: Compiled, front: Front, clean: Images, pixels: A, chips: int) -> A:
-    """PSNR (N,) of what leaves the DAC."""
-    planes = spikes(net, front.encode(pixels, chips, SEED), "sim")
-    return psnr(front.decode(planes, chips, SEED), clean)
+def restored(net: Compiled, front: Front, clean: Images, codes: Images, chips: int) -> A:
+    """PSNR (N,) of what leaves the DAC for codes of the ADC."""
+    return psnr(front.decode(spikes(net, codes, "sim"), chips, SEED), clean)
 
 
-def row(net: Compiled, front: Front, clean: Images, pixels: A, chips: int, ideal: A) -> Row:
-    """One impairment on the whole chain; `ideal` is the PSNR (N,) without any."""
+def row(
+    net: Compiled, front: Front, clean: Images, pixels: A, chips: int, ideal: tuple[Images, A]
+) -> Row:
+    """One impairment on the whole chain; `ideal` are the codes and the PSNR (N,) without any."""
     codes = front.encode(pixels, chips, SEED)
-    values = restored(net, front, clean, pixels, chips)
-    change = (values - ideal).reshape(chips, -1).mean(axis=1)
+    values = restored(net, front, clean, codes, chips)
+    change = (values - ideal[1]).reshape(chips, -1).mean(axis=1)
     enob = front.enob(chips, SEED)
     energy = energy_of(net, codes).to_dict()["figures"][0]["per_step"]["energy"]
     return Row(
         front.name,
         None if enob is None else float(enob.mean()),
-        float(np.mean(codes != FRONTS[0].encode(pixels, 1, SEED))),
+        float(np.mean(codes != ideal[0])),
         float(psnr(codes, clean).mean()),
         float(values.mean()),
         float(change.mean()),
@@ -190,7 +191,8 @@ def run(args: argparse.Namespace) -> None:
     console = Console()
     passed = stages(net, clean, pixels, args.slow)
     print_stages(passed, args.slow, console)
-    ideal = restored(net, FRONTS[0], clean, pixels, 1)
+    codes = FRONTS[0].encode(pixels, 1, SEED)
+    ideal = codes, restored(net, FRONTS[0], clean, codes, 1)
     rows = [
         row(net, front, clean, pixels, args.chips, ideal)
         for front in track(FRONTS, "impairments", console=console, transient=True)

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,22 +102,31 @@ def entered(recipe: Recipe, codes: Tensor) -> Tensor:
     return (codes / TOP)[None] if recipe.kind == "relu" else encode(codes, recipe.encoding)
 
 
-def left(recipe: Recipe, output: Tensor) -> Tensor:
+def left(recipe: Recipe, output: Tensor, decoding: Decoding) -> Tensor:
     """Images 0…1 (batch, …) of what the network gives."""
-    return output[0].clamp(0, 1) if recipe.kind == "relu" else decode(output, recipe.decoding)
+    return output[0].clamp(0, 1) if recipe.kind == "relu" else decode(output, decoding)
+
+
+def restore(model: nn.Module, recipe: Recipe, images: Images) -> np.ndarray:
+    """What a network makes of noisy images, (N, 1, y, x) on the scale 0…255."""
+    return restore_by(model, recipe, images, [recipe.decoding])[recipe.decoding]
 
 
 @torch.no_grad()
-def restore(model: nn.Module, recipe: Recipe, images: Images) -> np.ndarray:
-    """What a network makes of noisy images, (N, 1, y, x) on the scale 0…255."""
+def restore_by(
+    model: nn.Module, recipe: Recipe, images: Images, decoders: list[Decoding]
+) -> dict[str, np.ndarray]:
+    """As `restore`, by decoder; the network runs once."""
     model.eval()
     device = next(model.parameters()).device
-    parts = []
+    parts: dict[str, list[Tensor]] = {decoder: [] for decoder in decoders}
     for codes in torch.from_numpy(images).to(device, torch.int32).split(EVAL_BATCH):
         functional.reset_net(model)
-        parts.append(left(recipe, model(entered(recipe, codes))) * TOP)
+        output = model(entered(recipe, codes))
+        for decoder in decoders:
+            parts[decoder].append(left(recipe, output, decoder) * TOP)
     functional.reset_net(model)
-    return torch.cat(parts).cpu().numpy()
+    return {decoder: torch.cat(found).cpu().numpy() for decoder, found in parts.items()}
 
 
 @contextmanager
@@ -387,9 +396,8 @@ def tested(model: nn.Module, recipe: Recipe, spoiled: Images, clean: Images) -> 
     decoders: list[Decoding] = [recipe.decoding]
     if recipe.loss == "itbp" and recipe.kind != "relu":
         decoders = ["uwd", "mpd"]
-    values = {"noisy": psnr(spoiled, clean)}
-    for decoder in decoders:
-        values[decoder] = psnr(restore(model, replace(recipe, decoding=decoder), spoiled), clean)
+    images = {"noisy": spoiled, **restore_by(model, recipe, spoiled, decoders)}
+    values = {name: psnr(found, clean) for name, found in images.items()}
     return {name: round(float(value.mean()), 4) for name, value in values.items()}
 
 

@@ -18,7 +18,7 @@ from snnc.quality import DECODINGS
 from snnc.reference import Ports, Trace
 from snnc.reference.trace import add_events
 from snnc.samples import batches, length, read_samples, split_labels
-from snnc.verify import BATCH, Scores, check_inputs, decoder_for, network, run_stage
+from snnc.verify import BATCH, Scores, check_inputs, decoder_for, run_stage
 
 LARGE_BATCH = 256
 """Samples at a time where nothing but the outputs is kept."""
@@ -50,7 +50,7 @@ def run_command(
     """
     stage = stage.lower()
     compiled = load(artefact)
-    graph = network(compiled)
+    graph = compiled.network
     samples, labels, clean = split_labels(read_samples(input_file), graph.inputs)
     checked = check_inputs(compiled, samples)
     ports = _ports(compiled.int_graph, record)

@@ -11,7 +11,7 @@ from snnc.cli.common import guarded, out, print_json, progress_bar
 from snnc.quality import DECODINGS
 from snnc.report.tables import verify_tables
 from snnc.samples import read_samples, split_labels
-from snnc.verify import SLOW_SAMPLES, Report, network, stages_of, verify, why_left_out
+from snnc.verify import SLOW_SAMPLES, Report, stages_of, verify, why_left_out
 
 
 @click.command("verify")
@@ -41,7 +41,7 @@ def verify_command(
     compiled = load(artefact)
     samples, labels, clean = (None, None, None)
     if input_file is not None:
-        inputs = network(compiled).inputs
+        inputs = compiled.network.inputs
         samples, labels, clean = split_labels(read_samples(input_file), inputs)
     with progress_bar(as_json) as advance:
         report = verify(

@@ -133,8 +133,8 @@ class IntegerJob:
 
     @property
     def graph(self) -> Graph:
-        """What the samples are for: the network with its host parts."""
-        return self.artefact.float_graph or self.artefact.int_graph
+        """What the samples are for."""
+        return self.artefact.network
 
     @property
     def encoding(self) -> Encoding:
