@@ -60,6 +60,12 @@ class TraceError(SnncError):
     exit_code = 3
 
 
+class ChipFileError(SnncError):
+    """A chip's file is missing, no TOML, or lacks a figure, or has one that makes no sense."""
+
+    exit_code = 3
+
+
 class GraphError(SnncError):
     """A graph is malformed: shapes that don't fit, unknown nodes, a cycle without delay, NaN."""
 

@@ -14,17 +14,18 @@ from snnc.ir import Graph, MatMul, Node
 from snnc.passes.limits import Limits
 from snnc.reference import Inputs, Ports, Trace
 from snnc.targets.base import Check, Emitted, Engine, Progress, Target
-from snnc.targets.loihi.hops import product_reason
-from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child, run_lava
-from snnc.targets.loihi.lower import lower
-from snnc.targets.loihi.model import run_model
-from snnc.targets.loihi.net_file import net_bytes, net_hints, net_reasons
-from snnc.targets.loihi.program import (
+from snnc.targets.cores import CHIPS
+from snnc.targets.cores.program import (
     Canonical,
     Compartment,
     MultiCompartment,
     Program,
 )
+from snnc.targets.loihi.hops import product_reason
+from snnc.targets.loihi.lava_run import INSTALL, WORKER, require_lava, run_child, run_lava
+from snnc.targets.loihi.lower import lower
+from snnc.targets.loihi.model import run_model
+from snnc.targets.loihi.net_file import net_bytes, net_hints, net_reasons
 from snnc.targets.loihi.program_file import to_bytes
 
 CHECK_SECONDS = 60.0
@@ -75,7 +76,7 @@ class Loihi(Target):
     name: ClassVar[str] = "loihi"
     summary: ClassVar[str] = "Intel Loihi 1 and 2: program, lava-dl .net file, Lava simulation"
     chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
-    data: ClassVar[Path] = Path(__file__).parent
+    data: ClassVar[Path] = CHIPS
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
         program = lower(graph, limits)

@@ -52,8 +52,8 @@ from numpy.typing import NDArray
 
 from snnc.ir import IntNeuron
 from snnc.passes.limits import Limits
+from snnc.targets.cores.program import Compartment, MultiCompartment, Population
 from snnc.targets.loihi.numbers import split_bias, split_feedback, uniform
-from snnc.targets.loihi.program import Compartment, MultiCompartment, Population
 
 A = NDArray[Any]
 FEEDBACK_MAX = (1 << 15) - 1

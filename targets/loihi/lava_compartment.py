@@ -55,7 +55,7 @@ class Compartments(AbstractProcess):  # type: ignore[misc]
 
     Args:
         shape: (neurons,).
-        parameters: the fields of `snnc.targets.loihi.program.Compartment` or `MultiCompartment`,
+        parameters: the fields of `snnc.targets.cores.program.Compartment` or `MultiCompartment`,
             arrays as rows, and `bias` = bias_mant << bias_exp.
         first_step, interval: the host writes states and biases when the first sample of the
             population begins, at this time step, and the states at every such interval after it.

@@ -22,14 +22,7 @@ from lava.utils.weightutils import SignMode
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from snnc.targets.loihi.lava_compartment import (
-    JoinedCompartments,
-    JoinedModel,
-    SingleCompartment,
-    SingleModel,
-)
-from snnc.targets.loihi.lava_neuron import canonical
-from snnc.targets.loihi.program import (
+from snnc.targets.cores.program import (
     Canonical,
     Compartment,
     Conv,
@@ -42,6 +35,13 @@ from snnc.targets.loihi.program import (
     Sparse,
     Synapse,
 )
+from snnc.targets.loihi.lava_compartment import (
+    JoinedCompartments,
+    JoinedModel,
+    SingleCompartment,
+    SingleModel,
+)
+from snnc.targets.loihi.lava_neuron import canonical
 
 A = NDArray[Any]
 CHUNKS = 20

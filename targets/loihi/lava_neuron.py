@@ -28,7 +28,7 @@ class CanonicalNeuron(AbstractProcess):  # type: ignore[misc]
 
     Args:
         shape: (neurons,).
-        parameters: the fields of `snnc.targets.loihi.program.Canonical`; arrays as rows.
+        parameters: the fields of `snnc.targets.cores.program.Canonical`; arrays as rows.
         reset_interval, reset_offset: u, v and the carried spikes start anew at every time step h
             with h mod interval = offset mod interval, as in Lava's LIFReset.
         gates: one output port `out_0`, `out_1`, … each: the last `gate` steps before a reset are

@@ -31,8 +31,8 @@ from snnc.ir.files import npz_bytes, read_npz
 from snnc.reference import Inputs, Ports, Trace
 from snnc.reference.trace import Port, collect, sample_count
 from snnc.targets.base import Progress
+from snnc.targets.cores.program import Conv, Dense, Program, Sparse, Synapse
 from snnc.targets.loihi.model import host_streams, population_ports, run_model, widened
-from snnc.targets.loihi.program import Conv, Dense, Program, Sparse, Synapse
 from snnc.targets.loihi.program_file import to_bytes
 
 A = NDArray[Any]

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from snnc.atomic import write_whole
 from snnc.errors import ToolError
 from snnc.ir.files import npz_bytes, read_npz
-from snnc.targets.loihi.program import Program
+from snnc.targets.cores.program import Program
 from snnc.targets.loihi.program_file import from_arrays
 
 A = NDArray[Any]

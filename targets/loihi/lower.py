@@ -13,11 +13,7 @@ from scipy import sparse
 from snnc.errors import RefusedError
 from snnc.ir import Graph, Input, IntNeuron, Kind, Output
 from snnc.passes.limits import Limits
-from snnc.targets.loihi.compose import compose, fit_weights
-from snnc.targets.loihi.hops import Hop, find_hops
-from snnc.targets.loihi.matrices import Window, window_matrix
-from snnc.targets.loihi.neurons import as_population
-from snnc.targets.loihi.program import (
+from snnc.targets.cores.program import (
     Conv,
     Dense,
     Population,
@@ -27,6 +23,10 @@ from snnc.targets.loihi.program import (
     Split,
     Synapse,
 )
+from snnc.targets.loihi.compose import compose, fit_weights
+from snnc.targets.loihi.hops import Hop, find_hops
+from snnc.targets.loihi.matrices import Window, window_matrix
+from snnc.targets.loihi.neurons import as_population
 from snnc.targets.loihi.retime import solve_lags, synapse_delay
 from snnc.targets.loihi.split import part_node, part_shape, parts_of, split_synapses
 

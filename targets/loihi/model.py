@@ -29,7 +29,7 @@ from snnc.reference.trace import (
     wanted_ports,
 )
 from snnc.targets.base import Progress
-from snnc.targets.loihi.program import Neurons, Program, Source
+from snnc.targets.cores.program import Neurons, Program, Source
 from snnc.targets.loihi.states import neuron_state
 from snnc.targets.loihi.synapses import Running
 

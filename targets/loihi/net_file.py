@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.targets.loihi.program import (
+from snnc.targets.cores.program import (
     Canonical,
     Compartment,
     Conv,

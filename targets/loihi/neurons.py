@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from snnc.errors import RefusedError
 from snnc.ir import IntNeuron
 from snnc.passes.limits import Limits
+from snnc.targets.cores.program import Canonical, Lif, Population
 from snnc.targets.loihi.compartments import as_compartments, compartment_reasons
 from snnc.targets.loihi.numbers import split_bias, uniform
-from snnc.targets.loihi.program import Canonical, Lif, Population
 
 A = NDArray[Any]
 

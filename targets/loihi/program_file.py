@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import ModelFileError
 from snnc.ir.files import npz_bytes
-from snnc.targets.loihi.program import (
+from snnc.targets.cores.program import (
     Canonical,
     Compartment,
     Conv,

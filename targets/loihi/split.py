@@ -23,9 +23,9 @@ from snnc.errors import RefusedError
 from snnc.ir import Conv as ConvNode
 from snnc.ir import IntNeuron
 from snnc.passes.limits import Limits
+from snnc.targets.cores.program import Conv, Dense, Sparse, Split, Synapse
 from snnc.targets.loihi.matrices import Window, window_matrix
 from snnc.targets.loihi.numbers import bias_exponents, split_bias
-from snnc.targets.loihi.program import Conv, Dense, Sparse, Split, Synapse
 
 A = NDArray[Any]
 PARTS_MAX = 256

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
-from snnc.targets.loihi.program import (
+from snnc.targets.cores.program import (
     Canonical,
     Compartment,
     Lif,

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
-from snnc.targets.loihi.program import Conv, Dense, Sparse, Synapse
+from snnc.targets.cores.program import Conv, Dense, Sparse, Synapse
 
 A = NDArray[Any]
 

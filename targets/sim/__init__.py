@@ -10,6 +10,7 @@ from snnc.errors import RefusedError
 from snnc.ir import Graph, HostOnly, Neuron, Node, Pool, Scale
 from snnc.passes.limits import Limits
 from snnc.targets.base import Check, Emitted, Engine, Target
+from snnc.targets.cores import CHIPS
 from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.engine import run
 from snnc.targets.sim.plan import cores
@@ -21,7 +22,7 @@ class Sim(Target):
     name: ClassVar[str] = "sim"
     summary: ClassVar[str] = "fast exact simulation of the integer graph in numpy"
     chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
-    data: ClassVar[Path] = Path(__file__).parent.parent / "loihi"
+    data: ClassVar[Path] = CHIPS
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
         """The integer graph is the program: no files of the target's own, no lag.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import snnc.targets.loihi
 from snnc.errors import RefusedError
 from snnc.ir import Conv, Graph, Input, IntNeuron, Kind, Linear, Neuron, Output, Pool
 from snnc.passes.calibrate import Statistics
 from snnc.passes.limits import read_limits
 from snnc.passes.quantise import quantise
 from snnc.reference import run_float, run_int
+from snnc.targets.cores import CHIPS
 
-DATA = Path(snnc.targets.loihi.__file__).parent
-LOIHI1, LOIHI2 = (read_limits(DATA / f"{chip}.toml") for chip in ("loihi1", "loihi2"))
+LOIHI1, LOIHI2 = (read_limits(CHIPS / f"{chip}.toml") for chip in ("loihi1", "loihi2"))
 
 
 def chain(weight: np.ndarray, *, bias: np.ndarray | None = None, **neuron: Any) -> Graph:

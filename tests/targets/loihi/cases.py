@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import Graph, IntNeuron, Node, Output
 from snnc.reference import Trace
-from snnc.targets.loihi.program import Program
+from snnc.targets.cores.program import Program
 from tests.targets.graphs import Wanted, int_graphs, int_inputs
 
 A = NDArray[Any]

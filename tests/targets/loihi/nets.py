@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from snnc.errors import RefusedError
 from snnc.ir import Graph, Input, IntNeuron, Kind, Node, Output
 from snnc.passes.limits import Limits, read_limits
 from snnc.reference import Trace
-from snnc.targets import loihi
+from snnc.targets.cores import CHIPS
+from snnc.targets.cores.program import Program
 from snnc.targets.loihi.lower import lower
-from snnc.targets.loihi.program import Program
 
 A = NDArray[Any]
-FOLDER = Path(loihi.__file__).parent
-LOIHI1 = read_limits(FOLDER / "loihi1.toml")
-LOIHI2 = read_limits(FOLDER / "loihi2.toml")
+LOIHI1 = read_limits(CHIPS / "loihi1.toml")
+LOIHI2 = read_limits(CHIPS / "loihi2.toml")
 
 
 def whole(value: Any) -> A:

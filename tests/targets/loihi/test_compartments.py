@@ -14,8 +14,8 @@ from snnc.errors import OptionError, RefusedError
 from snnc.ir import Delay, Graph, IntNeuron, Linear, Output
 from snnc.ir.files import read_npz
 from snnc.reference import run_int
+from snnc.targets.cores import program as target
 from snnc.targets.loihi import Loihi, run_loihi
-from snnc.targets.loihi import program as target
 from snnc.targets.loihi.compartments import FEEDBACK_MAX, compartment_reasons, fed_back
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model

@@ -31,8 +31,8 @@ from snnc.ir import (
 )
 from snnc.reference import run_int
 from snnc.reference.linear import apply
+from snnc.targets.cores import program as target
 from snnc.targets.loihi import Loihi
-from snnc.targets.loihi import program as target
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.matrices import matrix
 from snnc.targets.loihi.model import run_model

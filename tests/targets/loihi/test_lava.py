@@ -35,8 +35,8 @@ from snnc.ir import (
 )
 from snnc.passes.limits import Limits
 from snnc.reference import run_int
+from snnc.targets.cores import program as target
 from snnc.targets.loihi import Loihi, lava_run, run_in_lava
-from snnc.targets.loihi import program as target
 from snnc.targets.loihi.hops import find_hops
 from snnc.targets.loihi.lava_run import Job, run_child, run_lava, run_lava_jobs, time_limit
 from snnc.targets.loihi.lower import lower

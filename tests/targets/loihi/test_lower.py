@@ -11,8 +11,8 @@ from snnc.errors import ModelFileError, OptionError, RefusedError
 from snnc.ir import Conv, Delay, Flatten, Graph, Input, IntNeuron, Kind, Linear, Output, Pool
 from snnc.ir.files import read_npz
 from snnc.reference import run_int
+from snnc.targets.cores import program as target
 from snnc.targets.loihi import Loihi
-from snnc.targets.loihi import program as target
 from snnc.targets.loihi.compose import fit_weights
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model

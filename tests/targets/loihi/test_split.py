@@ -11,12 +11,12 @@ from snnc.errors import RefusedError
 from snnc.ir import Conv, Flatten, Graph, Input, IntNeuron, Kind, Linear, Node, Output, Pool, Sparse
 from snnc.ir.files import read_npz
 from snnc.reference import run_int
+from snnc.targets.cores import program as target
+from snnc.targets.cores.program import Program
 from snnc.targets.loihi import Loihi
-from snnc.targets.loihi import program as target
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.model import run_model
 from snnc.targets.loihi.net_file import net_reasons
-from snnc.targets.loihi.program import Program
 from snnc.targets.loihi.program_file import from_arrays, to_bytes
 from snnc.targets.loihi.split import channels_of
 from tests.targets.loihi.cases import readable, same_events

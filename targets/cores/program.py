@@ -19,7 +19,7 @@ several populations; `splits` says which neuron of the layer sits where.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -41,6 +41,11 @@ class Population:
     def size(self) -> int:
         """Number of neurons or inputs."""
         return int(np.prod(self.shape))
+
+    @property
+    def compartments(self) -> int:
+        """Compartments of each neuron."""
+        return 1
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -159,6 +164,11 @@ class MultiCompartment(Population):
     @property
     def graded(self) -> bool:
         return not self.fires
+
+    @property
+    def compartments(self) -> int:
+        """I, with S where it fires and C where S feeds something back."""
+        return 1 + self.fires + bool(self.weights)
 
     @property
     def feedback(self) -> int:
@@ -331,6 +341,26 @@ class Program:
         }
 
 
+def all_synapses(program: Program) -> tuple[Synapse, ...]:
+    """The synapse groups that take room and time: those of the program and, behind them, what
+    joined compartments feed back to themselves, each soma to its own membrane."""
+    return (*program.synapses, *_feedback(program))
+
+
+def _feedback(program: Program) -> Iterator[Sparse]:
+    for name, node in program.populations.items():
+        if not isinstance(node, MultiCompartment) or not node.weights:
+            continue
+        size, count = node.size, len(node.weights)
+        yield Sparse(
+            name, name, 0, 0, 0, 0,
+            data=np.tile(np.asarray(node.weights, np.int16), size),
+            indices=np.repeat(np.arange(size, dtype=np.int32), count),
+            indptr=np.arange(size + 1, dtype=np.int32) * count,
+            matrix_shape=(size, size),
+        )  # fmt: skip
+
+
 __all__ = [
     "Canonical",
     "Compartment",
@@ -345,4 +375,5 @@ __all__ = [
     "Sparse",
     "Split",
     "Synapse",
+    "all_synapses",
 ]
