@@ -23,6 +23,7 @@ from snnc.errors import OptionError
 from snnc.frontends.model import Example, Model
 from snnc.host import Host
 from snnc.ir import Graph, Input, IntNeuron, Kind, Rate
+from snnc.layouts import with_layout
 from snnc.passes.base import Pass, run_passes
 from snnc.passes.bias_synapse import BiasSynapse
 from snnc.passes.calibrate import Statistics, measure
@@ -154,7 +155,7 @@ def compile_model(
         encoded = direct_inputs(merged, bits, options.input_range, data, regions.entering)
         encoded = integer_inputs(encoded, options.input_bits, data)
     quantised = quantise(encoded, limits, statistics)
-    emitted = backend.emit(quantised.graph, limits)
+    emitted = with_layout(backend, quantised.graph, limits, options.chip)
     facts = _manifest(quantised, float_graph, encoding, limits, emitted, model, options)
     manifest = {**facts, **_host_facts(regions, quantised, facts["outputs"])}
     files = dict(emitted.files)
@@ -243,7 +244,7 @@ def _integer_artefact(
     graph = _with_input_bits(model.graph, options.input_bits)
     if options.steps is not None:
         graph = graph.with_(steps=options.steps)
-    emitted = backend.emit(graph.check(), limits)
+    emitted = with_layout(backend, graph.check(), limits, options.chip)
     encoding = Encoding("none")
     manifest = _manifest(Quantised(graph), None, encoding, limits, emitted, model, options)
     return Artefact(manifest, None, graph, encoding, model.example, dict(emitted.files))

@@ -84,6 +84,12 @@ class RefusedError(SnncError):
     exit_code = 4
 
 
+class ConservationError(SnncError):
+    """Two counts of the same in a simulation differ: a bug of snnc, which wants to be reported."""
+
+    exit_code = 1
+
+
 class ToolError(SnncError):
     """An outside tool (Lava, a framework) is missing, failed or ran into its time limit."""
 

@@ -13,6 +13,7 @@ from snnc.errors import OptionError
 from snnc.ir import Graph, Node
 from snnc.passes.limits import Limits, read_limits
 from snnc.reference import Inputs, Ports, Trace
+from snnc.targets.cores.program import Program
 
 Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, now and then."""
@@ -59,11 +60,13 @@ class Target(ABC):
     """Chips that can be chosen, the default first."""
     data: ClassVar[Path]
     """Folder of the chips' data files, CHIP.toml."""
+    must_fit: ClassVar[bool] = False
+    """Whether a network that doesn't fit on the chip's cores is refused, or runs without them."""
     encodings: ClassVar[tuple[Scheme, ...]] = SCHEMES
     """What may stand before the cores; `host` stands for the host, too, where it does so."""
 
-    def limits(self, chip: str | None = None) -> Limits:
-        """Number formats and limits of a chip (None: the default), each with its source.
+    def chip_file(self, chip: str | None = None) -> Path:
+        """The data file of a chip (None: the default).
 
         Raises:
             OptionError: the target has no such chip.
@@ -73,7 +76,15 @@ class Target(ABC):
             raise OptionError(
                 "--chip", f"{self.name} has no chip {chosen!r}", f"one of {', '.join(self.chips)}"
             )
-        return read_limits(self.data / f"{chosen}.toml")
+        return self.data / f"{chosen}.toml"
+
+    def limits(self, chip: str | None = None) -> Limits:
+        """Number formats and limits of a chip (None: the default), each with its source.
+
+        Raises:
+            OptionError: the target has no such chip. ChipFileError: its file is wrong.
+        """
+        return read_limits(self.chip_file(chip))
 
     @abstractmethod
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
@@ -82,6 +93,15 @@ class Target(ABC):
         Raises:
             RefusedError: a node can't be said on this chip.
         """
+
+    def program(self, graph: Graph, limits: Limits) -> Program | None:
+        """What the cores run for an integer graph; None where the target has no cores.
+
+        Raises:
+            RefusedError: a node can't be said on them.
+        """
+        del graph, limits
+        return None
 
     @property
     @abstractmethod

@@ -45,8 +45,15 @@ from snnc.ir import (
     Scale,
     Sum,
 )
+from snnc.layouts import layout_of
 from snnc.passes.quantise import quantise
+from snnc.targets.cores import CHIPS
+from snnc.targets.cores.architecture import read_architecture
+from snnc.targets.cores.axons import build_axons
+from snnc.targets.cores.mapper import map_program
+from snnc.targets.cores.timing import Timer
 from snnc.targets.loihi import lava_run
+from snnc.targets.loihi.lower import lower
 from snnc.targets.registry import target as find_target
 from snnc.wavelets import haar
 from tests.targets.loihi import nets
@@ -493,6 +500,78 @@ def _pool_too_large_to_write_out() -> Trial:
 # ---- networks that no converter can stand before
 
 
+# ---- networks that don't fit on the cores of a chip
+
+
+def mapped(graph: Graph, chip: str = "loihi2", **sections: Mapping[str, Any]) -> Trial:
+    """An integer graph laid out on a chip, with some of its figures changed by section."""
+    architecture = read_architecture(CHIPS / f"{chip}.toml")
+    changed = {name: replace(getattr(architecture, name), **new) for name, new in sections.items()}
+    program = lower(graph, LOIHI2)
+    return Trial(graph, lambda: map_program(program, replace(architecture, **changed)))
+
+
+def fully_connected(inputs: int, neurons: int, weight: int = 2) -> Graph:
+    return nets.chain((inputs,), Linear(np.full((neurons, inputs), weight, np.int64)), nets.lif())
+
+
+@refusal("n1", r"5,000 entries for input axons .*; a core of loihi1 has 4,096", "fewer inputs")
+def _more_inputs_than_a_core_takes() -> Trial:
+    return mapped(fully_connected(5000, 2), "loihi1")
+
+
+@refusal("n1", r"takes 65 compartments .*, which fill 3 cores of 32; loihi2 has 2", "layer smaller")
+def _more_neurons_of_a_layer_than_all_cores_hold() -> Trial:
+    two = {"columns": 1, "rows": 1, "cores_per_tile": 2, "chips": (1, 1)}
+    return mapped(fully_connected(2, 65), core={"compartments": 32}, mesh=two)
+
+
+@refusal("n1", r"no split of its 12 neurons over the 2 cores .* core.words \(2\)", "layer smaller")
+def _no_split_keeps_the_words() -> Trial:
+    two = {"columns": 1, "rows": 1, "cores_per_tile": 2, "chips": (1, 1)}
+    return mapped(fully_connected(2, 12, 254), core={"words": 2}, mesh=two)
+
+
+@refusal("n3", r"the network fills 3 cores, 2 of them with this layer; loihi2 has 2", "layers")
+def _more_layers_than_cores() -> Trial:
+    two = {"columns": 1, "rows": 1, "cores_per_tile": 2, "chips": (1, 1)}
+    eye = np.full((40, 2), 2, np.int64)
+    graph = nets.chain(
+        (2,), Linear(eye[:20]), nets.lif(), Linear(np.full((40, 20), 2, np.int64)), nets.lif()
+    )
+    return mapped(graph, core={"compartments": 20}, mesh=two)
+
+
+@refusal("in.n1", "its weights take 7 bits, synapses of the chip have 4", "quantise to fewer bits")
+def _weights_wider_than_a_synapse() -> Trial:
+    return mapped(fully_connected(2, 2, 254), synapses={"weight_bits": (2, 4)})
+
+
+@refusal("in.n2", "its delay of 4 takes 3 bits, synapses of the chip have 2", "delay it by less")
+def _a_delay_longer_than_a_synapse_says() -> Trial:
+    graph = nets.chain((2,), Linear(np.full((2, 2), 2, np.int64)), Delay(5), nets.lif())
+    return mapped(graph, synapses={"delay_bits": 2})
+
+
+@refusal("loihi2", r"numbers up to \d[\d,]+ would be needed", "a longer cycle")
+def _a_step_that_can_not_be_counted() -> Trial:
+    graph = fully_connected(2, 2)
+    architecture = read_architecture(CHIPS / "loihi2.toml")
+    cycles = replace(architecture.cycles, axon_in=10**14 * 100000)
+    slow = replace(architecture, cycles=cycles)
+    program = lower(graph, LOIHI2)
+    mapping = map_program(program, slow)
+    axons = build_axons(program, mapping, slow)
+    return Trial(graph, lambda: Timer(axons, mapping, slow), "loihi2")
+
+
+@refusal("artefact", "not laid out on cores: n1: one of its neurons takes 17,000", "chip")
+def _an_artefact_without_a_layout() -> Trial:
+    graph = fully_connected(17000, 2)
+    compiled = compile_model(Model(graph), Options(target="sim"))
+    return Trial(graph, lambda: layout_of(compiled), "artefact")
+
+
 @refusal("in", "takes spike values once per sample; a converter puts out spikes", "--encoding uwe")
 def _spikes_once_per_sample_behind_a_converter() -> Trial:
     graph = layer(neuron()).with_nodes({"in": Input((3,), Kind.SPIKE, Rate.SAMPLE)})
@@ -548,7 +627,7 @@ def _below_root(file: Path) -> str:
 
 def is_of(trial: Trial, name: str) -> bool:
     """Whether a name is a node's, that of the link `source.target` between two of them, or of a
-    part of what the trial adds."""
+    part of what the trial adds (or the chip's or the artefact's that it is about)."""
     nodes = trial.graph.nodes
     link = "." in name and all(end in nodes for end in name.split("."))
     return name in nodes or link or (bool(trial.adding) and name.startswith(trial.adding))

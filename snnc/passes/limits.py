@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snnc.errors import ChipFileError
+from snnc.passes.chip_file import figures, load, text_of
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,57 @@ class Limits:
         return (1 << (self.bias_mant_bits - 1)) - 1
 
 
-@cache
+NAMES = tuple(item.name for item in fields(Limits) if item.name not in ("chip", "sources"))
+"""The figures that a chip's file has at its top."""
+
+
+def limits_of(table: Mapping[str, Any], origin: str) -> Limits:
+    """The number formats in a chip's file.
+
+    Raises:
+        ChipFileError: a figure is missing or makes no sense.
+    """
+    values, provenance = figures(table, NAMES, "", origin)
+    try:
+        found = msgspec.convert(
+            {
+                "chip": text_of(table, "chip", origin),
+                "sources": {name: figure.source for name, figure in provenance.items()},
+                **values,
+            },
+            Limits,
+        )
+    except msgspec.ValidationError as error:
+        raise ChipFileError(origin, f"number formats: {error}") from error
+    _check(found, origin)
+    return found
+
+
+def _check(limits: Limits, origin: str) -> None:
+    """What the passes rely on."""
+    step = limits.weight_step
+    widths = (
+        limits.theta_bits, limits.bias_mant_bits, limits.bias_exp_max, limits.shift,
+        limits.delay_max, limits.message_bits,
+    )  # fmt: skip
+    rules = {
+        "weight_step is a power of two": step >= 1 and step & (step - 1) == 0,
+        "weight_min … weight_max contain 0 and something above": (
+            limits.weight_min <= 0 < limits.weight_max
+        ),
+        "exp_min … exp_max contain 0": limits.exp_min <= 0 <= limits.exp_max,
+        "decay_bits is 12, in which S2 is defined": limits.decay_bits == 12,
+        "state_bits lies in 8 … 32": 8 <= limits.state_bits <= 32,
+        "its other widths lie in 0 … 63": all(0 <= width <= 63 for width in widths),
+    }  # fmt: skip
+    for rule, holds in rules.items():
+        if not holds:
+            raise ChipFileError(origin, f"its number formats break a rule: {rule}", "change them")
+
+
 def read_limits(path: Path) -> Limits:
-    """Reads a data file with one table per figure: `value` and `source`."""
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    names = [item.name for item in fields(Limits) if item.name not in ("chip", "sources")]
-    return Limits(
-        chip=table["chip"],
-        sources={name: table[name]["source"] for name in names},
-        **{name: table[name]["value"] for name in names},
-    )
+    """The number formats in the chip's file at `path`."""
+    return limits_of(load(path), str(path))
+
+
+__all__ = ["NAMES", "Limits", "limits_of", "read_limits"]

@@ -6,10 +6,8 @@ Read from the chip's TOML file, in which every figure is a table with `value` an
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ from typing import Any
 import msgspec
 
 from snnc.errors import ChipFileError
+from snnc.passes.chip_file import Figure, figures, load, text_of
+from snnc.passes.limits import NAMES
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ class SynapseFormat:
         formats: ways of saying which neuron a synapse is for: `dense` (every neuron from the
             first to the last), `sparse` (an index each), `runlength` (how many are skipped).
         skip_bits: widths that the skips of `runlength` may have, ascending.
-        shared: whether a kernel is stored once for all positions with the same taps.
+        shared: what of a convolution is stored once: `nothing`, `patterns` (the list of all
+            positions with the same taps) or `kernels` (the kernel).
         axon_entries: entries that an axon takes, on either side.
-        shared_axon_entries: the same for an axon to a shared kernel.
+        shared_axon_entries: the same where kernels are shared: of an axon (`patterns`), of all
+            axons of a position and a group of channels (`kernels`).
     """
 
     word_bits: int
@@ -69,7 +71,7 @@ class SynapseFormat:
     delay_bits: int
     formats: tuple[str, ...]
     skip_bits: tuple[int, ...]
-    shared: bool
+    shared: str
     axon_entries: int
     shared_axon_entries: int
 
@@ -150,14 +152,6 @@ class Energies:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Where a figure comes from: the document, and what is to be said of it."""
-
-    source: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Architecture:
     """A chip; `figures` has the provenance of each figure by its key, `section.name`."""
 
@@ -169,14 +163,6 @@ class Architecture:
     cycles: Cycles
     energy: Energies
     figures: Mapping[str, Figure]
-
-
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
-    """A figure in the file."""
-
-    value: Any
-    source: str
-    note: str = ""
 
 
 SECTIONS: Mapping[str, type] = {
@@ -191,81 +177,66 @@ FROM_ONE = {
 }  # fmt: skip
 """Figures that make no sense below 1; none makes sense below 0."""
 FORMATS = ("dense", "sparse", "runlength")
+SHARED = ("nothing", "patterns", "kernels")
 
 
-@cache
-def read_architecture(path: Path) -> Architecture:
-    """Reads a chip's file.
+def architecture_of(table: Mapping[str, Any], origin: str) -> Architecture:
+    """The chip of cores in a chip's file.
 
     Raises:
-        ChipFileError: missing, no TOML, a figure that is missing, unknown or makes no sense.
+        ChipFileError: a figure is missing, unknown or makes no sense.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ChipFileError(str(path), f"can't be read as TOML ({error})") from error
-    figures: dict[str, Figure] = {}
-    parts = {
-        name: _section(path, name, kind, table.get(name), figures)
+    known = {"chip", "summary", *NAMES, *SECTIONS}
+    for key in table:
+        if key not in known:
+            raise ChipFileError(origin, f"[{key}] means nothing", "see docs/architecture.md")
+    found: dict[str, Figure] = {}
+    parts: dict[str, Any] = {
+        name: _section(name, kind, table.get(name), found, origin)
         for name, kind in SECTIONS.items()
     }
-    return Architecture(
-        chip=_text(path, table, "chip"), summary=_text(path, table, "summary"), **parts,
-        figures=figures,
-    )  # fmt: skip
+    layout: SynapseFormat = parts["synapses"]
+    if layout.formats == ("runlength",) and not layout.skip_bits:
+        raise ChipFileError(
+            origin, "[synapses.skip_bits] is empty, and runlength is the only format", "give some"
+        )
+    chip, summary = (text_of(table, key, origin) for key in ("chip", "summary"))
+    return Architecture(chip, summary, **parts, figures=found)
 
 
-def _text(path: Path, table: Mapping[str, Any], key: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or not value:
-        raise ChipFileError(str(path), f"{key} is missing", f'write {key} = "…" at its top')
-    return value
-
-
-def _section(path: Path, name: str, kind: type, given: Any, figures: dict[str, Figure]) -> Any:
+def _section(name: str, kind: type, given: Any, found: dict[str, Figure], origin: str) -> Any:
     names = [item.name for item in fields(kind)]
     if not isinstance(given, dict):
-        raise ChipFileError(
-            str(path), f"has no figures of [{name}]", f"it needs {', '.join(names)}"
-        )
+        raise ChipFileError(origin, f"has no figures of [{name}]", f"it needs {', '.join(names)}")
     for key in given:
         if key not in names:
             raise ChipFileError(
-                str(path), f"[{name}.{key}] means nothing", f"one of {', '.join(names)}"
+                origin, f"[{name}.{key}] means nothing", f"one of {', '.join(names)}"
             )
-    for key in names:
-        if key not in given:
-            raise ChipFileError(
-                str(path), f"[{name}.{key}] is missing", "write its value and its source"
-            )
-    stored = {key: _stored(path, f"{name}.{key}", given[key]) for key in names}
-    figures |= {f"{name}.{key}": Figure(item.source, item.note) for key, item in stored.items()}
+    values, provenance = figures(given, names, f"{name}.", origin)
+    found |= {f"{name}.{key}": figure for key, figure in provenance.items()}
     try:
-        part: Any = msgspec.convert({key: item.value for key, item in stored.items()}, kind)
+        part: Any = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise ChipFileError(str(path), f"[{name}]: {error}") from error
+        raise ChipFileError(origin, f"[{name}]: {error}") from error
     for key in names:
-        _check(path, f"{name}.{key}", getattr(part, key))
+        _check(origin, f"{name}.{key}", getattr(part, key))
     return part
 
 
-def _stored(path: Path, key: str, table: Any) -> _Stored:
-    try:
-        return msgspec.convert(table, _Stored)
-    except msgspec.ValidationError as error:
-        raise ChipFileError(
-            str(path), f"[{key}]: {error}", 'write value = …, source = "…" and, if need be, a note'
-        ) from error
+def read_architecture(path: Path) -> Architecture:
+    """The chip of cores in the file at `path`."""
+    return architecture_of(load(path), str(path))
 
 
-def _check(path: Path, key: str, value: Any) -> None:
+def _check(origin: str, key: str, value: Any) -> None:
     least = 1 if key in FROM_ONE else 0
-    numbers = [value] if isinstance(value, int | float) else list(_flat(value))
+    numbers = [value] if isinstance(value, int | float | str) else list(_flat(value))
     if any(not least <= number < 1e15 for number in numbers if not isinstance(number, str)):
-        raise ChipFileError(str(path), f"[{key}] = {value}", f"figures are at least {least}")
+        raise ChipFileError(origin, f"[{key}] = {value}", f"figures are at least {least}")
     fix = _fault(key, value, numbers)
     if fix:
-        raise ChipFileError(str(path), f"[{key}] = {value}", fix)
+        raise ChipFileError(origin, f"[{key}] = {value}", fix)
 
 
 def _fault(key: str, value: Any, numbers: Sequence[Any]) -> str:
@@ -275,6 +246,8 @@ def _fault(key: str, value: Any, numbers: Sequence[Any]) -> str:
             return "a cycle takes some time"
         case "synapses.formats" if not numbers or not set(numbers) <= set(FORMATS):
             return f"any of {', '.join(FORMATS)}"
+        case "synapses.shared" if value not in SHARED:
+            return f"one of {', '.join(SHARED)}"
         case "synapses.weight_bits" if not _ascends(numbers):
             return "widths in ascending order"
         case "synapses.skip_bits" if numbers and not _ascends(numbers):
@@ -300,8 +273,8 @@ __all__ = [
     "CoreLimits",
     "Cycles",
     "Energies",
-    "Figure",
     "Mesh",
     "SynapseFormat",
+    "architecture_of",
     "read_architecture",
 ]

@@ -77,9 +77,13 @@ class Loihi(Target):
     summary: ClassVar[str] = "Intel Loihi 1 and 2: program, lava-dl .net file, Lava simulation"
     chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
     data: ClassVar[Path] = CHIPS
+    must_fit: ClassVar[bool] = True
+
+    def program(self, graph: Graph, limits: Limits) -> Program:
+        return _program(graph, limits.chip)
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
-        program = lower(graph, limits)
+        program = _program(graph, limits.chip)
         files = {"program.npz": to_bytes(program)}
         reasons = net_reasons(program)
         if reasons:

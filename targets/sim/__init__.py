@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from snnc.errors import RefusedError
+from snnc.errors import OptionError, RefusedError
 from snnc.ir import Graph, HostOnly, Neuron, Node, Pool, Scale
 from snnc.passes.limits import Limits
 from snnc.targets.base import Check, Emitted, Engine, Target
 from snnc.targets.cores import CHIPS
+from snnc.targets.cores.program import Program
+from snnc.targets.loihi.lower import lower
 from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.engine import run
 from snnc.targets.sim.plan import cores
@@ -21,8 +23,29 @@ class Sim(Target):
 
     name: ClassVar[str] = "sim"
     summary: ClassVar[str] = "fast exact simulation of the integer graph in numpy"
-    chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1")
+    chips: ClassVar[tuple[str, ...]] = ("loihi2", "loihi1", "array")
     data: ClassVar[Path] = CHIPS
+
+    def chip_file(self, chip: str | None = None) -> Path:
+        """The data file of a chip: one of `chips`, or a user's own.
+
+        Raises:
+            OptionError: there is none of that name.
+        """
+        if chip is None or chip in self.chips:
+            return super().chip_file(chip)
+        own = Path(chip)
+        if own.suffix != ".toml":
+            raise OptionError(
+                "--chip",
+                f"{self.name} has no chip {chip!r}",
+                f"one of {', '.join(self.chips)}, or a chip's own file, NAME.toml",
+            )
+        return own
+
+    def program(self, graph: Graph, limits: Limits) -> Program:
+        """What a chip of cores runs for the graph; the engines here run the graph itself."""
+        return lower(graph, limits)
 
     def emit(self, graph: Graph, limits: Limits) -> Emitted:
         """The integer graph is the program: no files of the target's own, no lag.

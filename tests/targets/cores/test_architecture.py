@@ -50,8 +50,31 @@ def replaced(key: str, value: str) -> Callable[[str], str]:
     return change
 
 
+FORMATS = {
+    "weight_step": ("value = 3\n", "power of two"),
+    "weight_max": ("value = 0\n", "contain 0"),
+    "exp_min": ("value = 1\n", "contain 0"),
+    "decay_bits": ("value = 8\n", "in which S2 is defined"),
+    "state_bits": ("value = 64\n", "8 … 32"),
+    "shift": ("value = -1\n", "other widths"),
+    "message_bits": ("value = 1.5\n", "Expected `int`"),
+}
+
+
+@pytest.mark.parametrize("key", FORMATS)
+def test_number_formats_that_make_no_sense_are_refused(key: str, tmp_path: Path) -> None:
+    value, message = FORMATS[key]
+    file = tmp_path / "mine.toml"
+    file.write_text(replaced(key, value)(ARRAY), encoding="utf-8")
+    with pytest.raises(ChipFileError, match=message):
+        read_limits(file)
+
+
 FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
     "no TOML": (lambda text: text + "\n[core", "can't be read as TOML"),
+    "a table of no section": (
+        lambda text: text + '\n[cost.x]\nvalue = 1\nsource = "s"\n', r"\[cost\] means nothing"
+    ),
     "no name": (lambda text: text.replace('chip = "array"\n', ""), "chip is missing"),
     "a section is missing": (
         lambda text: text[: text.index("[mesh.")] + text[text.index("[cycles.") :],
@@ -72,6 +95,12 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
     "no cores": (replaced("mesh.cores_per_tile", "value = 0\n"), "at least 1"),
     "no time": (replaced("cycles.ns", "value = 0.0\n"), "takes some time"),
     "no format": (replaced("synapses.formats", 'value = ["packed"]\n'), "any of dense"),
+    "no width of skips": (
+        replaced("synapses.formats", 'value = ["runlength"]\n'), r"skip_bits\] is empty"
+    ),
+    "no way to share": (
+        replaced("synapses.shared", 'value = "most"\n'), "one of nothing, patterns, kernels"
+    ),
     "widths fall": (replaced("synapses.weight_bits", "value = [8, 4]\n"), "ascending"),
     "no barrier": (replaced("cycles.barrier", "value = []\n"), "tiles ascending"),
     "no chips": (replaced("mesh.chips", "value = [0, 1]\n"), "at least one chip"),
