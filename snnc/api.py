@@ -30,6 +30,8 @@ from snnc.verify import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from snnc.report.simulation_facts import SimulationFacts
+
 
 @dataclass(frozen=True)
 class Live:
@@ -104,6 +106,22 @@ class Compiled:
         return verify(
             self.artefact, arrays, stages, classes, framework, clean=images, decode=decode
         )
+
+    def simulate(self, data: Any = None, labels: Any = None) -> SimulationFacts:
+        """Runs samples on the cores of the chip, cycle by cycle, and says what that takes.
+
+        `data` is as for `run`; without it, the example that the model was traced with. `labels`
+        add the accuracy. `.seconds`, `.energy`, `.table()` and more of the result are means over
+        the samples, `.simulation` holds all counts.
+
+        Raises:
+            RefusedError, ArtefactError, InputError: see `snnc.simulation.simulate`.
+        """
+        from snnc.report.simulation_facts import SimulationFacts
+        from snnc.simulation import simulate
+
+        arrays, classes = (None if x is None else _arrays(x) for x in (data, labels))
+        return SimulationFacts(*simulate(self.artefact, arrays, classes))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Writes the artefact's folder, see `Artefact.save`."""

@@ -180,10 +180,10 @@ def run_stage(
     else:
         chip = artefact.manifest.get("chip")
         trace = known_engines[stage](artefact.int_graph, inputs, record, progress, chip)
-    return artefact.host.finish(trace, front, _crossing_units(artefact))
+    return artefact.host.finish(trace, front, crossing_units(artefact))
 
 
-def _crossing_units(artefact: Artefact) -> Mapping[str, float]:
+def crossing_units(artefact: Artefact) -> Mapping[str, float]:
     """Real value of one integer of what passes from the cores to the host, by their output."""
     units: Mapping[str, float] = artefact.manifest.get("host", {}).get("units", {})
     return units

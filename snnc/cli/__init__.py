@@ -18,8 +18,10 @@ from snnc.cli.common import show_error
 from snnc.cli.compile import compile_command
 from snnc.cli.doctor import doctor_command
 from snnc.cli.energy import energy_command
+from snnc.cli.map import map_command
 from snnc.cli.run import run_command
 from snnc.cli.show import show_command
+from snnc.cli.simulate import simulate_command
 from snnc.cli.targets import targets_command
 from snnc.cli.verify import verify_command
 from snnc.errors import OptionError
@@ -54,6 +56,8 @@ for command in (
     compile_command,
     run_command,
     verify_command,
+    map_command,
+    simulate_command,
     energy_command,
     circuit_command,
     show_command,

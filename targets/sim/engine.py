@@ -118,7 +118,9 @@ class Sinks:
     def __init__(self, plan: Plan) -> None:
         self.plan, graph = plan, plan.graph
         self.records = {
-            (name, port): np.empty((plan.samples, plan.steps, *plan.shape(name)), np.int64)
+            (name, port): np.empty(
+                (plan.samples, plan.steps, *plan.shape(name)), _record_dtype(graph, name, port)
+            )
             for name, ports in (plan.record or {}).items()
             for port in ports
         }
@@ -166,6 +168,12 @@ class Sinks:
             for name in events[0]
         }
         return Trace(self.outputs, self.records, total)
+
+
+def _record_dtype(graph: Graph, name: str, port: str) -> type[np.int8] | type[np.int64]:
+    """Spikes are kept in a byte each: a record of them is what a large run fills memory with."""
+    node = graph.nodes[name]
+    return np.int8 if port == "s" and isinstance(node, IntNeuron) and node.fires else np.int64
 
 
 def _step_sum(value: A) -> A:
