@@ -7,10 +7,9 @@ from dataclasses import replace
 from snnc.artefact import Artefact
 from snnc.errors import ArtefactError, RefusedError
 from snnc.ir import Graph
-from snnc.passes.chip_file import parse
 from snnc.passes.limits import Limits, limits_of
 from snnc.targets.base import Emitted, Target
-from snnc.targets.cores.layout import CHIP, Layout, lay_out, read_layout
+from snnc.targets.cores.layout import Layout, lay_out, read_layout, stored_chip
 from snnc.targets.registry import target as find_target
 
 NOT_LAID_OUT = "not laid out on cores: "
@@ -55,16 +54,12 @@ def layout_of(artefact: Artefact) -> Layout:
                 line,
                 "compile for a chip that it fits on: `snnc targets` lists them",
             )
-    if CHIP not in artefact.files:
-        raise ArtefactError(
-            artefact.origin, "has no layout on cores", "compile it again for a chip of cores"
-        )
-    text = artefact.files[CHIP].decode(errors="replace")
-    limits = limits_of(parse(text, artefact.origin), artefact.origin)
+    chip = stored_chip(artefact.files, artefact.origin)
+    limits = limits_of(chip, artefact.origin)
     program = find_target(artefact.manifest["target"]).program(artefact.int_graph, limits)
     if program is None:
         raise ArtefactError(artefact.origin, "its target has no cores", "compile again")
-    return read_layout(program, artefact.files, artefact.origin)
+    return read_layout(program, chip, artefact.files, artefact.origin)
 
 
 __all__ = ["layout_of", "with_layout"]

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +16,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from snnc.errors import SnncError
+from snnc.errors import OptionError, SnncError
 from snnc.frontends.load import SourceOptions
 from snnc.frontends.nir import NirOptions
 from snnc.report.tables import rendered
@@ -98,6 +99,17 @@ def progress_bar(hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
+
+
+def check_folders(*files: str | None) -> None:
+    """Whether the folders of files that will be written exist; None is no file.
+
+    Raises:
+        OptionError: one doesn't.
+    """
+    for file in files:
+        if file is not None and not Path(file).absolute().parent.is_dir():
+            raise OptionError(file, "its folder does not exist", "make it, or name another place")
 
 
 def source_options(command: Command) -> Command:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from snnc.atomic import write_whole
 from snnc.cli.common import (
+    check_folders,
     guarded,
     make_source_options,
     out,
@@ -169,9 +170,7 @@ def _check_outputs(output: str | None, csv: str | None, plot: str | None) -> Non
         raise OptionError(csv, "lines are written to .csv files", f"{Path(csv).stem or 'r'}.csv")
     if plot is not None:
         check_picture(plot)
-    for file in (output, csv, plot):
-        if file is not None and not Path(file).absolute().parent.is_dir():
-            raise OptionError(file, "its folder does not exist", "make it, or name another place")
+    check_folders(output, csv, plot)
 
 
 def _write(report: Report, output: str | None, csv: str | None, plot: str | None) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from snnc.artefact import load
-from snnc.cli.common import guarded, out, print_json, print_parts
-from snnc.errors import OptionError
+from snnc.cli.common import check_folders, guarded, out, print_json, print_parts
 from snnc.layouts import layout_of
 from snnc.report.layout_facts import LayoutFacts
 from snnc.report.layout_plots import plot_layout
@@ -29,8 +26,7 @@ def map_command(artefact: str, cores: bool, plot: str | None, as_json: bool) -> 
     """
     if plot is not None:
         check_picture(plot)
-        if not Path(plot).absolute().parent.is_dir():
-            raise OptionError(plot, "its folder does not exist", "make it, or name another place")
+        check_folders(plot)
     layout = layout_of(load(artefact))
     if plot is not None:
         plot_layout(layout, plot)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from snnc.artefact import Artefact, load
-from snnc.cli.common import guarded, out, print_json, print_parts, progress_bar
-from snnc.errors import OptionError
+from snnc.cli.common import check_folders, guarded, out, print_json, print_parts, progress_bar
+from snnc.energy.report import check_report_name
 from snnc.report.pictures import check_picture
-from snnc.report.simulation_facts import SimulationFacts, check_report
+from snnc.report.simulation_facts import SimulationFacts
 from snnc.report.simulation_plots import plot_simulation
 from snnc.report.simulation_tables import simulation_tables
 from snnc.samples import read_samples, split_labels
@@ -66,12 +65,10 @@ def simulate_command(
 def _check_outputs(output: str | None, plot: str | None) -> None:
     """Before a long run, not behind it."""
     if output is not None:
-        check_report(output)
+        check_report_name(output)
     if plot is not None:
         check_picture(plot)
-    for file in (output, plot):
-        if file is not None and not Path(file).absolute().parent.is_dir():
-            raise OptionError(file, "its folder does not exist", "make it, or name another place")
+    check_folders(output, plot)
 
 
 def _data(artefact: Artefact, input_file: str | None, samples: int | None) -> tuple[Any, Any]:

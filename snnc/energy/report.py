@@ -221,7 +221,7 @@ def check_report_name(path: str | Path) -> Path:
     """
     file = Path(path)
     if file.suffix != ".json":
-        raise OptionError(str(path), "reports are .json files", f"{file.stem}.json")
+        raise OptionError(str(path), "reports are .json files", f"{file.stem or 'report'}.json")
     return file
 
 

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from snnc.report.layout_facts import LayoutFacts, Tile
 from snnc.report.layout_tables import colours, counted, shown
-from snnc.report.pictures import GREY, check_picture, save_picture
+from snnc.report.pictures import (
+    FACE,
+    GREY,
+    HOST,
+    INK,
+    LINK,
+    check_picture,
+    frame_mesh,
+    save_picture,
+)
 from snnc.targets.cores.layout import Layout
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ _TILE, _INSET, _CHIP_GAP, _HOST_AWAY = 0.70, 0.05, 0.35, 0.12  # of the distance
 _LARGEST, _WIDEST, _NARROWEST = 0.75, 13.0, 6.0  # inches: of a tile, and of the picture
 _LINE = 0.2  # inches of the legend
 _THICKEST = 0.18  # of the distance of two tiles
-_LINKS, _FACE, _EDGE, _INK = "#777777", "#F2F2F2", "#C4C4C4", "#333333"
+_EDGE = "#C4C4C4"
 
 
 def plot_layout(layout: Layout, path: str | Path) -> None:
@@ -62,14 +71,11 @@ def _picture(facts: LayoutFacts) -> Figure:
     _draw_links(axes, facts, plan, _THICKEST * 72 * tile)
     _draw_cores(axes, facts, plan)
     if plan.host is not None:
-        axes.plot(*plan.host, **_HOST, zorder=6)
+        axes.plot(*plan.host, **HOST, zorder=6)
     _draw_axes(axes, plan)
     axes.set_title(_title(facts), loc="left")
     picture.legend(handles=marks, loc="outside lower left", ncols=columns, fontsize=8)
     return picture
-
-
-_HOST: dict[str, Any] = {"marker": "D", "markersize": 5, "color": _INK, "linestyle": ""}
 
 
 def _title(facts: LayoutFacts) -> str:
@@ -132,7 +138,7 @@ def _draw_chips(axes: Axes, facts: LayoutFacts, plan: _Plan) -> None:
     grid = np.stack(np.meshgrid(*plan.tiles), -1).reshape(-1, 2)
     corners = plan.place(grid[:, 0], grid[:, 1])
     tiles = np.concatenate([corners, np.full_like(corners, _TILE)], 1)
-    axes.add_collection(_rectangles(tiles, facecolor=_FACE, edgecolor="none", zorder=2))
+    axes.add_collection(_rectangles(tiles, facecolor=FACE, edgecolor="none", zorder=2))
     count = facts.layout.architecture.mesh.cores_per_tile
     slots = plan.boxes(np.repeat(grid, count, 0), np.tile(np.arange(count), len(grid)))
     axes.add_collection(
@@ -167,7 +173,7 @@ def _draw_links(axes: Axes, facts: LayoutFacts, plan: _Plan, points: float) -> N
     widths = np.asarray(list(both.values())) / max(both.values()) * points
     axes.add_collection(
         LineCollection(
-            list(lines), linewidths=np.maximum(widths, 0.25), colors=_LINKS, capstyle="butt",
+            list(lines), linewidths=np.maximum(widths, 0.25), colors=LINK, capstyle="butt",
             zorder=1,
         )
     )  # fmt: skip
@@ -201,7 +207,7 @@ def _draw_cores(axes: Axes, facts: LayoutFacts, plan: _Plan) -> None:
         _rectangles(np.asarray(filled), facecolors=faces, edgecolor="none", zorder=4)
     )
     axes.add_collection(
-        _rectangles(boxes, facecolor="none", edgecolor=_INK, linewidth=0.5, zorder=5)
+        _rectangles(boxes, facecolor="none", edgecolor=INK, linewidth=0.5, zorder=5)
     )
 
 
@@ -211,12 +217,7 @@ def _draw_axes(axes: Axes, plan: _Plan) -> None:
     middle = _TILE / 2
     axes.set_xticks(plan.place(xs, np.zeros_like(xs))[:, 0] + middle, list(map(str, xs)))
     axes.set_yticks(plan.place(np.zeros_like(ys), ys)[:, 1] + middle, list(map(str, ys)))
-    axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_xlim(plan.low[0], plan.high[0])
-    axes.set_ylim(plan.low[1], plan.high[1])
-    axes.set_aspect("equal")
+    frame_mesh(axes, plan.low, plan.high)
 
 
 def _legend(facts: LayoutFacts, plan: _Plan, points: float) -> Sequence[Artist]:
@@ -232,9 +233,9 @@ def _legend(facts: LayoutFacts, plan: _Plan, points: float) -> Sequence[Artist]:
     both = _both_ways(facts)
     if both:
         label = f"{counted(max(both.values()), 'axon')}, both ways"
-        marks.append(Line2D([], [], color=_LINKS, linewidth=points, label=label))
+        marks.append(Line2D([], [], color=LINK, linewidth=points, label=label))
     if plan.host is not None:
-        marks.append(Line2D([], [], **_HOST, label="host"))
+        marks.append(Line2D([], [], **HOST, label="host"))
     return marks
 
 

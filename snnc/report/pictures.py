@@ -6,12 +6,15 @@ import io
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from snnc.atomic import write_whole
 from snnc.errors import OptionError, ToolError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png")
@@ -28,6 +31,22 @@ _LOOK = {
     "axes.spines.right": False,
     "legend.frameon": False,
 }
+
+
+INK, FACE, LINK = "#333333", "#F2F2F2", "#777777"
+"""Of meshes: frames, tiles, links."""
+HOST: dict[str, Any] = {"marker": "D", "markersize": 5, "color": INK, "linestyle": ""}
+"""How the host is marked beside a mesh."""
+
+
+def frame_mesh(axes: Axes, low: NDArray[Any], high: NDArray[Any]) -> None:
+    """Leaves of the axes of a mesh what has room from `low` to `high`, (x, y) each, undistorted."""
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
 
 
 def check_picture(path: str | Path) -> Path:

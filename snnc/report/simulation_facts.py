@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.atomic import write_whole
+from snnc.energy.report import check_report_name
 from snnc.errors import OptionError
 from snnc.targets.cores.architecture import SECTIONS
 from snnc.targets.sim.simulation import CORE_COUNTS, PICO, STEP_COUNTS, Simulation, Spread
@@ -130,19 +131,8 @@ class SimulationFacts:
     @cached_property
     def steps(self) -> dict[str, A]:
         """By name of STEP_COUNTS, and `energy` (pJ without leakage): (step,) means."""
-        costs, simulation = self.simulation.architecture.energy, self.simulation
-        n = {name: simulation.counts[name].mean(0) for name in STEP_COUNTS}
-        energy = (
-            costs.update * int(simulation.compartments.sum())
-            + costs.spike * n["messages"]
-            + costs.axon_out * (n["packets"] - n["host_packets"])
-            + costs.hop_x * n["hops_x"]
-            + costs.hop_y * n["hops_y"]
-            + (costs.local + costs.axon_in) * n["packets"]
-            + costs.synapse * n["operations"]
-            + costs.word * n["words"]
-            + costs.barrier * simulation.used[0]
-        )
+        n = {name: self.simulation.counts[name].mean(0) for name in STEP_COUNTS}
+        energy: A = np.sum(list(self.simulation.event_energy(n, steps=1).values()), axis=0)
         return {**n, "energy": energy}
 
     @cached_property
@@ -298,7 +288,7 @@ class SimulationFacts:
         Raises:
             OptionError: the name doesn't end in `.json`, or it can't be written.
         """
-        file = check_report(path)
+        file = check_report_name(path)
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_whole(file, text.encode() + b"\n", OptionError)
 
@@ -357,18 +347,6 @@ class SimulationFacts:
         }
 
 
-def check_report(path: str | Path) -> Path:
-    """The file, if a report can have that name.
-
-    Raises:
-        OptionError: the name doesn't end in `.json`.
-    """
-    file = Path(path)
-    if file.suffix != ".json":
-        raise OptionError(str(path), "reports are .json files", f"{file.stem or 'report'}.json")
-    return file
-
-
 def ratio(above: float, below: float) -> float | None:
     """None where there is none."""
     return above / below if below else None
@@ -382,4 +360,4 @@ def _means(table: Mapping[str, Mean]) -> dict[str, dict[str, float]]:
     return {name: item.to_dict() for name, item in table.items()}
 
 
-__all__ = ["FORMAT", "UNITS", "Critical", "Mean", "SimulationFacts", "check_report", "ratio"]
+__all__ = ["FORMAT", "UNITS", "Critical", "Mean", "SimulationFacts", "ratio"]

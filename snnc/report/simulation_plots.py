@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.report.layout_tables import counted
-from snnc.report.pictures import BLUE, GREEN, SKY, check_picture, save_picture
+from snnc.report.pictures import (
+    BLUE,
+    FACE,
+    GREEN,
+    HOST,
+    INK,
+    LINK,
+    SKY,
+    check_picture,
+    frame_mesh,
+    save_picture,
+)
 from snnc.report.simulation_facts import SimulationFacts
 from snnc.report.simulation_tables import CAUSES, si
 from snnc.report.units import energy, energy_unit
@@ -33,8 +44,6 @@ _LANE = 0.07  # of the distance of two tiles: from the middle to a link's one di
 _THICKEST, _THINNEST = 5.0, 0.4  # points
 _POINTS = 72  # of an inch
 _MARKED_STEPS = 64
-_HOST: dict[str, Any] = {"marker": "D", "markersize": 5, "color": "#333333", "linestyle": ""}
-_INK, _FACE, _LINK = "#333333", "#F2F2F2", "#777777"
 
 
 def plot_simulation(facts: SimulationFacts, path: str | Path) -> None:
@@ -115,7 +124,7 @@ def _draw_energy(axes: Axes, facts: SimulationFacts) -> None:
     rows = np.arange(len(spent))
     axes.barh(
         rows, means, xerr=[item.std / factor for item in spent.values()], color=GREEN,
-        error_kw={"elinewidth": 0.8, "ecolor": _INK}, height=0.7,
+        error_kw={"elinewidth": 0.8, "ecolor": INK}, height=0.7,
     )  # fmt: skip
     for row, item in enumerate(spent.values()):
         words = f"{energy(item.mean)}, {item.mean / facts.total.mean:.1%}"
@@ -173,10 +182,10 @@ def _draw_mesh(axes: Axes, facts: SimulationFacts, plan: _Plan) -> None:
     numbered = len(cells) <= MOST_NUMBERS
     corners = plan.used - _TILE / 2
     tiles = [Rectangle((x, y), _TILE, _TILE) for x, y in corners.tolist()]
-    axes.add_collection(PatchCollection(tiles, facecolor=_FACE, edgecolor="none", zorder=2))
+    axes.add_collection(PatchCollection(tiles, facecolor=FACE, edgecolor="none", zorder=2))
     cores = PatchCollection(
         [Rectangle((x, y), w, h) for x, y, w, h in cells.tolist()],
-        cmap="Blues", edgecolor=_INK, linewidth=0.6, zorder=3,
+        cmap="Blues", edgecolor=INK, linewidth=0.6, zorder=3,
     )  # fmt: skip
     cores.set_array(operations)
     cores.set_clim(0, float(operations.max()))
@@ -200,7 +209,7 @@ def _draw_numbers(axes: Axes, operations: A, cells: A) -> None:
     for core, (x, y, w, h) in enumerate(cells.tolist()):
         axes.text(
             x + w / 2, y + h / 2, str(core), ha="center", va="center", fontsize=8, zorder=4,
-            color="white" if dark[core] else _INK,
+            color="white" if dark[core] else INK,
         )  # fmt: skip
 
 
@@ -208,7 +217,7 @@ def _draw_host(axes: Axes, plan: _Plan) -> None:
     """The host, where it is near, and the legend of what has been drawn."""
     if plan.host is not None:
         x, y = (plan.host - _HOST_AWAY).tolist()
-        axes.plot(x, y, **_HOST, label="host", zorder=5)
+        axes.plot(x, y, **HOST, label="host", zorder=5)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.04), ncols=2, fontsize=8)
 
@@ -228,10 +237,10 @@ def _draw_links(axes: Axes, facts: SimulationFacts, plan: _Plan) -> None:
     thickest = min(_THICKEST, 2 * _LANE * plan.points)
     widths = np.maximum(packets / packets.max() * thickest, _THINNEST)
     axes.add_collection(
-        LineCollection(list(lines), linewidths=widths, colors=_LINK, capstyle="butt", zorder=1)
+        LineCollection(list(lines), linewidths=widths, colors=LINK, capstyle="butt", zorder=1)
     )
     label = f"{float(packets.max()):,.0f} packets per inference; each way keeps to its right"
-    axes.add_artist(Line2D([], [], color=_LINK, linewidth=thickest, label=label))
+    axes.add_artist(Line2D([], [], color=LINK, linewidth=thickest, label=label))
 
 
 def _draw_axes(axes: Axes, plan: _Plan) -> None:
@@ -241,12 +250,7 @@ def _draw_axes(axes: Axes, plan: _Plan) -> None:
     )
     axes.set_xticks(list(xs), list(map(str, xs)))
     axes.set_yticks(list(ys), list(map(str, ys)))
-    axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_xlim(plan.low[0], plan.high[0])
-    axes.set_ylim(plan.low[1], plan.high[1])
-    axes.set_aspect("equal")
+    frame_mesh(axes, plan.low, plan.high)
 
 
 __all__ = ["plot_simulation"]

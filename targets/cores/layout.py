@@ -16,6 +16,7 @@ from snnc.targets.cores.mapping import Mapping, from_json, to_json
 from snnc.targets.cores.program import Program
 from snnc.targets.cores.validate import Usage, validate
 
+Chip = Table[str, Any]
 MAPPING = "mapping.json"
 CHIP = "chip.toml"
 
@@ -66,17 +67,30 @@ def lay_out(program: Program, chip_file: Path) -> Layout:
     return _checked(program, architecture, text, map_program(program, architecture))
 
 
-def read_layout(program: Program, files: Table[str, bytes], origin: str) -> Layout:
-    """The layout that `Layout.files` wrote, checked again.
+def stored_chip(files: Table[str, bytes], origin: str) -> Chip:
+    """The chip's file that `Layout.files` wrote, as tables.
 
     Raises:
-        ArtefactError: there is none, or one that breaks a rule. ChipFileError: its chip's file is
-            wrong.
+        ArtefactError: there is no layout. ChipFileError: the chip's file is no TOML.
     """
     if MAPPING not in files or CHIP not in files:
-        raise ArtefactError(origin, "has no mapping onto cores", "compile it for a chip of cores")
+        raise ArtefactError(
+            origin, "has no layout on cores", "compile it again for a chip of cores"
+        )
+    return parse(files[CHIP].decode(errors="replace"), f"{origin}: {CHIP}")
+
+
+def read_layout(program: Program, chip: Chip, files: Table[str, bytes], origin: str) -> Layout:
+    """The layout that `Layout.files` wrote, checked again.
+
+    Args:
+        chip: what `stored_chip` gives.
+
+    Raises:
+        ArtefactError: it breaks a rule. ChipFileError: its chip's file is wrong.
+    """
     text = files[CHIP].decode(errors="replace")
-    architecture = architecture_of(parse(text, f"{origin}: {CHIP}"), f"{origin}: {CHIP}")
+    architecture = architecture_of(chip, f"{origin}: {CHIP}")
     return _checked(program, architecture, text, from_json(files[MAPPING], origin))
 
 
@@ -86,4 +100,4 @@ def _checked(program: Program, architecture: Architecture, text: str, mapping: M
     return Layout(program, architecture, text, mapping, axons, usage)
 
 
-__all__ = ["Layout", "lay_out", "read_layout"]
+__all__ = ["Layout", "lay_out", "read_layout", "stored_chip"]

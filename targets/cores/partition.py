@@ -110,10 +110,8 @@ class Partition:
 
     def _search(self, name: str, least: int) -> tuple[Slice, ...]:
         """The split into the fewest slices, at least `least`, that keep all limits."""
-        node, load = (
-            self.populations[name],
-            areas_of(self._load(name), self.populations[name].shape),
-        )
+        node = self.populations[name]
+        load = areas_of(self._load(name), node.shape)
         most = min(node.size, self.architecture.mesh.cores)
         broken = {"out_axons"}
         for count in range(max(least, self._least(name)), most + 1):

@@ -24,32 +24,6 @@ A = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Lists:
-    """What a synapse group stores on a slice.
-
-    Attributes:
-        operations: int64 (source neuron,) synapses in the list of each neuron of the source
-            population, flattened; 0 where it has none here, and so no axon.
-        words: int64 (source neuron,) words of that list.
-        entries: int64 (source neuron,) entries that its axon takes on either side; 0 without one,
-            and where the first of those that share an entry counts it.
-        fan_in: int64 (neuron of the slice,) synapses of each.
-        stored: words of all lists; a shared one counts once.
-    """
-
-    operations: A
-    words: A
-    entries: A
-    fan_in: A
-    stored: int
-
-    @property
-    def axons(self) -> int:
-        """Number of axons that end here."""
-        return int(np.count_nonzero(self.operations))
-
-
-@dataclass(frozen=True, eq=False)
 class Ends:
     """The axons of a synapse group that end on a slice, in the order of their neurons.
 
@@ -76,22 +50,9 @@ class Totals:
     stored: int
 
 
-def lists(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseFormat) -> Lists:
-    """What `group` stores on `part`, a slice of its target population, whose shape is `shape`.
-
-    Raises:
-        RefusedError: weights or a delay wider than `layout` can store.
-    """
-    kinds = _kinds(group, shape, part, layout)
-    source, kind = kinds.place()
-    operations, words, entries = np.zeros((3, sources(group)), np.int64)
-    operations[source], words[source] = kinds.synapses[kind], kinds.words[kind]
-    entries[source] = kinds.entries[kind]
-    return Lists(operations, words, entries, fan_in(group, shape, part), kinds.stored)
-
-
 def ends(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseFormat) -> Ends:
-    """The same axon by axon, in time and memory that grow with their number only.
+    """The axons of `group` that end on `part`, a slice of its target population, whose shape is
+    `shape`, in time and memory that grow with their number only.
 
     Raises:
         RefusedError: weights or a delay wider than `layout` can store.
@@ -102,7 +63,7 @@ def ends(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseForma
 
 
 def totals(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseFormat) -> Totals:
-    """The sums alone; for a kernel or a dense matrix, without going through its neurons.
+    """The sums over the same; for a kernel or a dense matrix, without going through its neurons.
 
     Raises:
         RefusedError: weights or a delay wider than `layout` can store.
@@ -235,4 +196,4 @@ def _one_by_one(source: A, target: A, size: int) -> Shapes:
     )  # fmt: skip
 
 
-__all__ = ["Ends", "Lists", "Totals", "ends", "fan_in", "lists", "sources", "totals"]
+__all__ = ["Ends", "Totals", "ends", "fan_in", "sources", "totals"]

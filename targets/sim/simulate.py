@@ -12,7 +12,7 @@ from scipy import sparse
 from snnc.errors import ConservationError, InputError
 from snnc.ir import Graph
 from snnc.reference import Inputs, Trace
-from snnc.reference.trace import add_events, sample_count, step_count
+from snnc.reference.trace import sample_count, step_count
 from snnc.targets.cores.axons import HOST, Sender
 from snnc.targets.cores.layout import Layout
 from snnc.targets.cores.mapping import Slice
@@ -69,7 +69,7 @@ class Simulator:
             inputs: by input name, integers, as the sim engine takes them.
 
         Returns:
-            what the sim engine returns.
+            the outputs, as the sim engine returns them.
 
         Raises:
             InputError: inputs of a wrong shape or range, or of another T than before.
@@ -147,15 +147,11 @@ class Simulator:
 
 
 def _joined(traces: list[Trace]) -> Trace:
-    """The outputs and events of batches that follow each other."""
-    joined = Trace({
+    """The outputs of batches that follow each other."""
+    return Trace({
         name: np.concatenate([trace.outputs[name] for trace in traces])
         for name in traces[0].outputs
     })  # fmt: skip
-    for trace in traces:
-        for name, events in trace.events.items():
-            add_events(joined.events.setdefault(name, {}), Trace(events={name: events}))
-    return joined
 
 
 class _Incidence:
@@ -212,8 +208,28 @@ class _Found:
                 layers[:, self.simulator.tables.layer_of[name]] += count
         _check(self.simulator, sent, timing)
         self._steps(timing, messages)
-        self._cores(timing, messages)
-        self._layers(timing, layers)
+        packets, operations, words = (
+            self._per_sample(x).sum(1) for x in (timing.packets, timing.operations, timing.words)
+        )
+        tables = self.simulator.tables
+        self._units(timing)
+        by_core = {
+            "messages": self._per_sample(messages).sum(1),
+            "sent": packets @ tables.sender,
+            "received": packets @ tables.target,
+            "operations": operations @ tables.target,
+            "words": words @ tables.target,
+        }
+        by_layer = {
+            "messages": self._per_sample(layers).sum(1),
+            "sent": packets @ tables.source_layer,
+            "operations": operations @ tables.target_layer,
+            "words": words @ tables.target_layer,
+        }
+        for spreads, found in ((self.cores, by_core), (self.layer, by_layer)):
+            for name, values in found.items():
+                spreads[name].add(values)
+        self.crossings.add(self.simulator.timer.crossings(packets))
         self.longest_queue = max(self.longest_queue, timing.longest_queue)
 
     def _per_sample(self, values: A) -> A:
@@ -236,11 +252,8 @@ class _Found:
         for name, values in found.items():
             self.counts[name].append(self._per_sample(values))
 
-    def _cores(self, timing: Timing, messages: A) -> None:
-        tables = self.simulator.tables
-        packets, operations, words = (
-            self._per_sample(x).sum(1) for x in (timing.packets, timing.operations, timing.words)
-        )
+    def _units(self, timing: Timing) -> None:
+        """When the units of each core were done, and which core was the last."""
         units = np.maximum(np.maximum(timing.update, timing.send), timing.receive)
         last = np.zeros(units.shape, np.int64)
         if units.shape[1]:
@@ -248,31 +261,11 @@ class _Found:
             rows = np.arange(len(units))
             last[rows, first] = units[rows, first] >= timing.host
         found = {
-            "sent": packets @ tables.sender,
-            "received": packets @ tables.target,
-            "operations": operations @ tables.target,
-            "words": words @ tables.target,
-            **{
-                name: self._per_sample(values).sum(1)
-                for name, values in (
-                    ("messages", messages), ("update", timing.update), ("send", timing.send),
-                    ("receive", timing.receive), ("critical", last),
-                )
-            },
+            "update": timing.update, "send": timing.send, "receive": timing.receive,
+            "critical": last,
         }  # fmt: skip
         for name, values in found.items():
-            self.cores[name].add(values)
-        self.crossings.add(self.simulator.timer.crossings(packets))
-
-    def _layers(self, timing: Timing, messages: A) -> None:
-        tables = self.simulator.tables
-        packets, operations, words = (
-            self._per_sample(x).sum(1) for x in (timing.packets, timing.operations, timing.words)
-        )
-        self.layer["messages"].add(self._per_sample(messages).sum(1))
-        self.layer["sent"].add(packets @ tables.source_layer)
-        self.layer["operations"].add(operations @ tables.target_layer)
-        self.layer["words"].add(words @ tables.target_layer)
+            self.cores[name].add(self._per_sample(values).sum(1))
 
     def simulation(self) -> Simulation:
         """All batches together, energies checked."""

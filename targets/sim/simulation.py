@@ -116,20 +116,24 @@ class Simulation:
     @property
     def energy(self) -> dict[str, A]:
         """pJ per sample (sample,), by the causes of docs/machine.md."""
-        costs, n = self.architecture.energy, {k: v.sum(1) for k, v in self.counts.items()}
         steps = self.counts["cycles"].shape[1]
-        visited = int(self.compartments.sum()) * steps
-        cores, _, chips = self.used
-        every = np.ones(self.samples)
+        n = {name: values.sum(1) for name, values in self.counts.items()}
+        chips = self.used[2]
+        leakage = self.architecture.energy.leakage * chips * self.seconds / PICO
+        return {**self.event_energy(n, steps), "leakage": leakage}
+
+    def event_energy(self, counts: Table[str, A], steps: int) -> dict[str, A]:
+        """pJ by cause, but for leakage, of `counts` by name of STEP_COUNTS in `steps` steps."""
+        costs, n = self.architecture.energy, counts
+        every = np.full(np.shape(n["messages"]), steps)
         return {
-            "neuron": costs.update * visited * every,
+            "neuron": costs.update * int(self.compartments.sum()) * every,
             "spike": costs.spike * n["messages"],
             "axon": costs.axon_out * (n["packets"] - n["host_packets"]),
             "hop": costs.hop_x * n["hops_x"] + costs.hop_y * n["hops_y"],
             "delivery": (costs.local + costs.axon_in) * n["packets"],
             "synapse": costs.synapse * n["operations"] + costs.word * n["words"],
-            "barrier": costs.barrier * cores * steps * every,
-            "leakage": costs.leakage * chips * self.seconds / PICO,
+            "barrier": costs.barrier * self.used[0] * every,
         }
 
     @property

@@ -341,7 +341,9 @@ def test_names_that_look_like_markup_or_no_name_at_all(folder: Path, tmp_path: P
 
 def test_an_interrupt_during_imports_is_quiet() -> None:
     # Raised in this thread: a signal sent to the process may reach another one, and come late.
+    # A shell's background jobs ignore interrupts, and so do their children unless told otherwise.
     code = "import sys, signal, snnc.__main__ as m; "
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler); "
     code += "sys.meta_path.insert(0, type('Stop', (), {'find_spec': staticmethod("
     code += "lambda *a: signal.raise_signal(signal.SIGINT))})()); m.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

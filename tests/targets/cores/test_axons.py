@@ -24,7 +24,7 @@ from snnc.targets.cores.program import (
     Synapse,
     all_synapses,
 )
-from snnc.targets.cores.storage import lists
+from tests.targets.cores.stored import lists
 from tests.targets.cores.test_storage import convolution, layouts, matrix, values, written_out
 
 A = NDArray[Any]

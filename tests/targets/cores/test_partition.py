@@ -26,8 +26,8 @@ from snnc.targets.cores.partition import Partition, Piece, slots_of
 from snnc.targets.cores.program import MultiCompartment, Program, Source, all_synapses
 from snnc.targets.cores.refine import packed, refine
 from snnc.targets.cores.refusals import NOUNS, REMEDIES
-from snnc.targets.cores.storage import lists
 from tests.targets.cores.networks import Network, gesture, million, mnist, pilot, resnet
+from tests.targets.cores.stored import lists
 
 LOIHI1, LOIHI2, ARRAY = (
     read_architecture(CHIPS / f"{chip}.toml") for chip in ("loihi1", "loihi2", "array")

@@ -14,8 +14,8 @@ from snnc.targets.cores.architecture import Mesh, read_architecture
 from snnc.targets.cores.mapper import map_program, traffic_of
 from snnc.targets.cores.place import curve, hops, place
 from snnc.targets.cores.program import all_synapses
-from snnc.targets.cores.storage import lists
 from tests.targets.cores.networks import gesture
+from tests.targets.cores.stored import lists
 
 LOIHI1 = read_architecture(CHIPS / "loihi1.toml")
 MESH = Mesh(columns=4, rows=3, cores_per_tile=2, chips=(3, 2), host=(0, 0))
