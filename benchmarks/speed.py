@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.networks import Network, Style, networks
 from snnc.errors import SnncError
+from snnc.processors import processors
 from snnc.targets.sim import run
 from snnc.targets.sim.blas import single_threaded
-from snnc.targets.sim.plan import cores
 
 BATCHES = (1, 256)
 ROUNDS, SECONDS = 7, 0.4
@@ -220,7 +220,7 @@ def machine(budget: float) -> Machine:
     every = flop / best(lambda: np.matmul(a, b, out=out)) / 1e9
     copy = 2 * big.nbytes / best(lambda: np.copyto(target, big)) / 1e9
     element = 100 * small.size / best(repeat) / 1e9
-    return Machine(_cpu(), cores(), one, every, copy, element)
+    return Machine(_cpu(), processors(), one, every, copy, element)
 
 
 def _cpu() -> str:

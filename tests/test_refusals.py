@@ -50,8 +50,8 @@ from snnc.passes.quantise import quantise
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import read_architecture
 from snnc.targets.cores.axons import build_axons
-from snnc.targets.cores.mapper import map_program
-from snnc.targets.cores.timing import Timer
+from snnc.targets.cores.mapper.mapper import map_program
+from snnc.targets.cores.timing.timer import Timer
 from snnc.targets.loihi import lava_run
 from snnc.targets.loihi.lower import lower
 from snnc.targets.registry import target as find_target

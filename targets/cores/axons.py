@@ -16,7 +16,7 @@ from snnc.errors import ArtefactError
 from snnc.targets.cores.architecture import Architecture
 from snnc.targets.cores.mapping import Core, Mapping, Slice
 from snnc.targets.cores.program import Program, Source, all_synapses
-from snnc.targets.cores.storage import ends
+from snnc.targets.cores.storage.sizes import ends
 
 A = NDArray[Any]
 HOST = -1

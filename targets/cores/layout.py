@@ -11,10 +11,10 @@ from snnc.errors import ArtefactError
 from snnc.passes.chip_file import parse
 from snnc.targets.cores.architecture import Architecture, architecture_of
 from snnc.targets.cores.axons import Axons, build_axons
-from snnc.targets.cores.mapper import map_program
+from snnc.targets.cores.checks.validate import Usage, validate
+from snnc.targets.cores.mapper.mapper import map_program
 from snnc.targets.cores.mapping import Mapping, from_json, to_json
 from snnc.targets.cores.program import Program
-from snnc.targets.cores.validate import Usage, validate
 
 Chip = Table[str, Any]
 MAPPING = "mapping.json"

@@ -9,13 +9,13 @@ from typing import ClassVar
 from snnc.errors import OptionError, RefusedError
 from snnc.ir import Graph, HostOnly, Neuron, Node, Pool, Scale
 from snnc.passes.limits import Limits
+from snnc.processors import processors
 from snnc.targets.base import Check, Emitted, Engine, Target
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.program import Program
 from snnc.targets.loihi.lower import lower
 from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.engine import run
-from snnc.targets.sim.plan import cores
 
 
 class Sim(Target):
@@ -69,7 +69,7 @@ class Sim(Target):
 
     def checks(self) -> list[Check]:
         with single_threaded() as controlled:
-            detail = f"{cores()} threads"
+            detail = f"{processors()} threads"
             if not controlled:
                 detail += "; the threads of this numpy's BLAS can't be set, large runs are slower"
         return [Check("sim engine", True, detail)]

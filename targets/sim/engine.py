@@ -37,12 +37,13 @@ from snnc.ir import (
     Sparse,
     Sum,
 )
+from snnc.processors import processors
 from snnc.reference import Inputs, Ports, Trace
 from snnc.targets.sim.arrange import Gathered, Product
 from snnc.targets.sim.blas import single_threaded
 from snnc.targets.sim.conv import Convolution, Depthwise, Transposed
 from snnc.targets.sim.neuron import IntPopulation, Population, population
-from snnc.targets.sim.plan import Plan, cores
+from snnc.targets.sim.plan import Plan
 from snnc.targets.sim.scratch import Memory, Scratch
 from snnc.targets.sim.slots import LASTING, slots
 from snnc.targets.sim.synapse import Dense, Rows
@@ -75,7 +76,7 @@ def run(
     """
     plan = Plan(graph, inputs, record)
     layers, sinks = _layers(plan), Sinks(plan)
-    workers = plan.workers(cores())
+    workers = plan.workers(processors())
     blocks = plan.blocks(workers)
     told = _Progress(progress, len(blocks))
     workers = max(1, min(workers, len(blocks)))

@@ -12,7 +12,6 @@ tile has no more steps than the shortest Delay that closes one.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -300,13 +299,6 @@ class Plan:
         count = min(-(-count // workers) * workers, self.samples)
         edges = [self.samples * i // count for i in range(count + 1)]
         return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _delay_steps(name: str, node: Node) -> int:

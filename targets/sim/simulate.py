@@ -14,11 +14,11 @@ from snnc.ir import Graph
 from snnc.reference import Inputs, Trace
 from snnc.reference.trace import sample_count, step_count
 from snnc.targets.cores.axons import HOST, Sender
+from snnc.targets.cores.checks.recount import fans
 from snnc.targets.cores.layout import Layout
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Source, all_synapses
-from snnc.targets.cores.recount import fans
-from snnc.targets.cores.timing import Timer, Timing
+from snnc.targets.cores.timing.timer import Timer, Timing
 from snnc.targets.loihi.model import host_streams
 from snnc.targets.sim.bools import per_column, per_row
 from snnc.targets.sim.engine import run

@@ -10,10 +10,10 @@ import numpy as np
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import Architecture, Mesh, read_architecture
 from snnc.targets.cores.axons import build_axons
+from snnc.targets.cores.checks.validate import Usage
 from snnc.targets.cores.layout import Layout
 from snnc.targets.cores.mapping import Core, Mapping, Slice
 from snnc.targets.cores.program import Conv, Dense, Lif, Program, Source, Split
-from snnc.targets.cores.validate import Usage
 
 USED = {
     "compartments": (8, 8, 2, 2, 1),

@@ -18,10 +18,10 @@ from snnc.report.pictures import BLUE
 from snnc.report.tables import WIDTH, rendered
 from snnc.targets.cores.architecture import Mesh
 from snnc.targets.cores.axons import build_axons
+from snnc.targets.cores.checks.validate import Usage, validate
 from snnc.targets.cores.layout import Layout
 from snnc.targets.cores.mapping import Core, Mapping, Slice
 from snnc.targets.cores.program import Program
-from snnc.targets.cores.validate import Usage, validate
 from tests.report.layouts import USED, layout, neurons, small_chip, small_layout, small_mapping
 
 GOLDEN = """\

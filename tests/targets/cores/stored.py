@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnc.targets.cores.architecture import SynapseFormat
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Synapse
-from snnc.targets.cores.storage import ends, fan_in, sources, totals
+from snnc.targets.cores.storage.sizes import ends, fan_in, sources, totals
 
 A = NDArray[Any]
 

@@ -24,8 +24,8 @@ from snnc.targets.cores.program import (
     Synapse,
     all_synapses,
 )
+from tests.targets.cores.storage.test_sizes import convolution, layouts, matrix, values, written_out
 from tests.targets.cores.stored import lists
-from tests.targets.cores.test_storage import convolution, layouts, matrix, values, written_out
 
 A = NDArray[Any]
 LOIHI1 = read_architecture(CHIPS / "loihi1.toml")

@@ -76,7 +76,7 @@ def test_random_graphs_are_equal_in_small_tiles_on_two_threads(case: Case) -> No
     small = mock.patch.multiple(
         plan, STATE_ELEMENTS=8, TILE_BYTES=1, STEPS_MAX=3, THREAD_ELEMENTS=1
     )
-    with small, mock.patch.object(engine, "cores", return_value=2):
+    with small, mock.patch.object(engine, "processors", return_value=2):
         assert_equal(*case)
     with mock.patch.multiple(plan, STATE_ELEMENTS=8, STEPS_MAX=3):
         assert_equal(case[0], case[1], everything(case[0]))

@@ -14,10 +14,10 @@ from snnc.errors import ConservationError, InputError
 from snnc.ir import Graph, Rate
 from snnc.reference import run_int
 from snnc.targets.cores.axons import build_axons
+from snnc.targets.cores.checks.validate import validate
 from snnc.targets.cores.layout import Layout
-from snnc.targets.cores.machine import MachineRun, run_machine
-from snnc.targets.cores.timing import Timing
-from snnc.targets.cores.validate import validate
+from snnc.targets.cores.oracle.machine import MachineRun, run_machine
+from snnc.targets.cores.timing.timer import Timing
 from snnc.targets.sim import simulate
 from snnc.targets.sim.simulate import Simulator
 from snnc.targets.sim.simulation import Simulation, Spread

@@ -80,7 +80,7 @@ def made(graph: Graph, inputs: dict[str, A], name: str) -> A:
     with (
         mock.patch.object(engine.Total, "__call__", spy),
         mock.patch.object(Runner, "__init__", init),
-        mock.patch.object(engine, "cores", return_value=1),
+        mock.patch.object(engine, "processors", return_value=1),
     ):
         run(graph, inputs)
     return seen[name]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from snnc.targets.cores.architecture import Architecture, Mesh, SynapseFormat
 from snnc.targets.cores.axons import Axons, Sender
+from snnc.targets.cores.checks.recount import Recount, column_of, columns, fans, recount, wrong
 from snnc.targets.cores.mapping import Mapping, Slice
 from snnc.targets.cores.program import Conv, Program, Source, Synapse, all_synapses
-from snnc.targets.cores.recount import Recount, column_of, columns, fans, recount, wrong
 
 A = NDArray[Any]
 

@@ -4,21 +4,20 @@ that knows nothing but axons, and the project's own of whole programs."""
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snnc.errors import RefusedError
-from snnc.targets.cores import queues, timing, timing_streams
+from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import Cycles, Mesh, read_architecture
 from snnc.targets.cores.axons import HOST, Axons, Sender, build_axons
-from snnc.targets.cores.machine import run_machine
 from snnc.targets.cores.mapping import Core, Mapping
-from snnc.targets.cores.timing import Timer
+from snnc.targets.cores.oracle.machine import run_machine
+from snnc.targets.cores.timing import queues, streams, timer
+from snnc.targets.cores.timing.timer import Timer
 from tests.targets.cores.cases import case as program_case
 
-CHIPS = Path(timing.__file__).parent / "chips"
 ARRAY = read_architecture(CHIPS / "array.toml")
 
 
@@ -172,14 +171,14 @@ class Plain:
 
 
 def check(case):
-    timer = Timer(case.axons, case.mapping, case.chip)
-    found = timer.run(case.sent)
+    engine = Timer(case.axons, case.mapping, case.chip)
+    found = engine.run(case.sent)
     chips = len(case.mapping.chips(case.chip))
     barrier = case.chip.cycles.barrier_of(len(case.mapping.tiles()), chips)
     flows = list(zip(*(column.tolist() for column in (
-        timer.flows.target, timer.flows.sender, timer.flows.group)), strict=True))  # fmt: skip
-    links = [tuple(link) for link in timer.routes.links.tolist()]
-    crossed = timer.crossings(found.packets)
+        engine.flows.target, engine.flows.sender, engine.flows.group)), strict=True))  # fmt: skip
+    links = [tuple(link) for link in engine.routes.links.tolist()]
+    crossed = engine.crossings(found.packets)
     longest = 0
     for episode in range(len(case.sent[0])):
         plain = Plain(case, episode)
@@ -193,7 +192,7 @@ def check(case):
             assert {k: n for k, n in counts.items() if n} == dict(getattr(plain, name))
         counts = dict(zip(links, crossed[episode].tolist(), strict=True))
         assert {k: n for k, n in counts.items() if n} == dict(plain.links)
-        by_hops = found.packets[episode] @ timer.routes.hops
+        by_hops = found.packets[episode] @ engine.routes.hops
         assert by_hops.sum() == plain.links.total()
         longest = max(longest, plain.longest)
     assert found.longest_queue == longest
@@ -213,14 +212,14 @@ def test_equal_to_the_plain_simulation_at_length(start):
 
 @pytest.mark.parametrize("few", [0, 10**6])
 def test_what_is_taken_as_irregular_changes_nothing(few, monkeypatch):
-    monkeypatch.setattr(timing_streams, "FEW", few)
+    monkeypatch.setattr(streams, "FEW", few)
     for seed in range(600, 700):
         check(random_case(seed))
 
 
 @pytest.mark.parametrize("seed", range(500, 540))
 def test_small_blocks_and_keys_that_do_not_fit_change_nothing(seed, monkeypatch):
-    monkeypatch.setattr(timing, "BLOCK_PACKETS", 20)
+    monkeypatch.setattr(timer, "BLOCK_PACKETS", 20)
     monkeypatch.setattr(queues, "KEY_BITS", int(np.random.default_rng(seed).integers(5, 30)))
     check(random_case(seed, episodes=7))
 
@@ -241,8 +240,8 @@ def check_program(seed):
     case = program_case(seed)
     plain = run_machine(case.program, case.mapping, case.architecture, case.streams, case.steps)
     axons = build_axons(case.program, case.mapping, case.architecture)
-    timer = Timer(axons, case.mapping, case.architecture)
-    found = timer.run([sent_by(sender, case, plain) for sender in (*axons.cores, axons.host)])
+    engine = Timer(axons, case.mapping, case.architecture)
+    found = engine.run([sent_by(sender, case, plain) for sender in (*axons.cores, axons.host)])
     cores = len(axons.cores)
     for name in ("update", "send", "receive", "host", "cycles"):
         expected = getattr(plain, name).reshape(getattr(found, name).shape)
@@ -252,7 +251,7 @@ def check_program(seed):
         name: np.zeros((found.cycles.size, cores), np.int64) for name in ("operations", "words")
     }
     for flow, (sender, target) in enumerate(
-        zip(timer.flows.sender, timer.flows.target, strict=True)
+        zip(engine.flows.sender, engine.flows.target, strict=True)
     ):
         packets[:, sender, target] += found.packets[:, flow]
         for name, total in work.items():
@@ -260,8 +259,8 @@ def check_program(seed):
     np.testing.assert_array_equal(packets, plain.packets.reshape(packets.shape))
     for name, total in work.items():
         np.testing.assert_array_equal(total, getattr(plain, name).reshape(total.shape), name)
-    crossed = timer.crossings(found.packets)
-    links = [((x, y), (to_x, to_y)) for x, y, to_x, to_y in timer.routes.links.tolist()]
+    crossed = engine.crossings(found.packets)
+    links = [((x, y), (to_x, to_y)) for x, y, to_x, to_y in engine.routes.links.tolist()]
     assert set(plain.links) <= set(links)
     for link, count in zip(links, crossed.T, strict=True):
         expected = plain.links[link].reshape(-1) if link in plain.links else 0 * count
@@ -307,8 +306,8 @@ def test_long_queues():
 
 def test_ports_that_never_make_wait_are_no_stage():
     case = line(4, [3, 0, 0, 0])
-    timer = Timer(case.axons, case.mapping, case.chip)
-    assert len(timer.routes.stages) == 1
+    engine = Timer(case.axons, case.mapping, case.chip)
+    assert len(engine.routes.stages) == 1
     merged = line(4, [3, 0, 3, 0])
     stages = Timer(merged.axons, merged.mapping, merged.chip).routes.stages
     assert [stage.ports for stage in stages] == [1, 4]
@@ -347,12 +346,12 @@ def test_times_that_can_not_be_counted_are_refused(figure):
 
 def test_size_of_a_call():
     case = random_case(3)
-    timer = Timer(case.axons, case.mapping, case.chip)
+    engine = Timer(case.axons, case.mapping, case.chip)
     one = sum(part.nbytes for part in case.sent) // 3
     one += sum(
-        getattr(timer.run(case.sent), name).nbytes // 3
+        getattr(engine.run(case.sent), name).nbytes // 3
         for name in ("send", "receive", "host", "cycles", "packets", "operations", "words")
     )
-    assert one <= 1000 // timer.episodes(1000) <= 2 * one
-    assert timer.episodes(100 * one) <= 100
-    assert timer.episodes(0) == 1
+    assert one <= 1000 // engine.episodes(1000) <= 2 * one
+    assert engine.episodes(100 * one) <= 100
+    assert engine.episodes(0) == 1

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from snnc.targets.cores import refusals
 from snnc.targets.cores.architecture import Architecture, SynapseFormat
+from snnc.targets.cores.mapper import refusals
+from snnc.targets.cores.mapper.partition import Partition
+from snnc.targets.cores.mapper.place import place
+from snnc.targets.cores.mapper.refine import refine
 from snnc.targets.cores.mapping import Core, Mapping, Slice
-from snnc.targets.cores.partition import Partition
-from snnc.targets.cores.place import place
 from snnc.targets.cores.program import Program, all_synapses
-from snnc.targets.cores.refine import refine
-from snnc.targets.cores.storage import ends
+from snnc.targets.cores.storage.sizes import ends
 
 A = NDArray[Any]
 Held = Sequence[Sequence[Slice]]

@@ -18,14 +18,14 @@ import pytest
 from snnc.errors import RefusedError
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import Architecture, CoreLimits, read_architecture
-from snnc.targets.cores.grids import cut, grids
-from snnc.targets.cores.mapper import map_program
+from snnc.targets.cores.mapper.grids import cut, grids
+from snnc.targets.cores.mapper.mapper import map_program
+from snnc.targets.cores.mapper.packing import pack
+from snnc.targets.cores.mapper.partition import Partition, Piece, slots_of
+from snnc.targets.cores.mapper.refine import packed, refine
+from snnc.targets.cores.mapper.refusals import NOUNS, REMEDIES
 from snnc.targets.cores.mapping import Slice
-from snnc.targets.cores.packing import pack
-from snnc.targets.cores.partition import Partition, Piece, slots_of
 from snnc.targets.cores.program import MultiCompartment, Program, Source, all_synapses
-from snnc.targets.cores.refine import packed, refine
-from snnc.targets.cores.refusals import NOUNS, REMEDIES
 from tests.targets.cores.networks import Network, gesture, million, mnist, pilot, resnet
 from tests.targets.cores.stored import lists
 

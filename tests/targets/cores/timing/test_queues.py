@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from snnc.targets.cores import queues
-from snnc.targets.cores.queues import begins, finishes, grouped, in_order, last_finishes
+from snnc.targets.cores.timing import queues
+from snnc.targets.cores.timing.queues import begins, finishes, grouped, in_order, last_finishes
 
 BITS = 20
 

@@ -18,7 +18,7 @@ from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import SHARED, SynapseFormat, read_architecture
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Sparse, Synapse
-from snnc.targets.cores.storage import ends, fan_in, totals
+from snnc.targets.cores.storage.sizes import ends, fan_in, totals
 from tests.targets.cores.stored import lists
 
 A = NDArray[Any]

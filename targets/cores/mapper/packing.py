@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.targets.cores.architecture import CoreLimits
-from snnc.targets.cores.partition import Piece
+from snnc.targets.cores.mapper.partition import Piece
 
 A = NDArray[Any]
 NONE = np.iinfo(np.int64).max

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from snnc.targets.cores.architecture import Architecture
 from snnc.targets.cores.axons import HOST
 from snnc.targets.cores.mapping import Mapping
-from snnc.targets.cores.timing_streams import Flows
+from snnc.targets.cores.timing.streams import Flows
 
 A = NDArray[Any]
 

@@ -11,8 +11,8 @@ from scipy import sparse
 
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import Mesh, read_architecture
-from snnc.targets.cores.mapper import map_program, traffic_of
-from snnc.targets.cores.place import curve, hops, place
+from snnc.targets.cores.mapper.mapper import map_program, traffic_of
+from snnc.targets.cores.mapper.place import curve, hops, place
 from snnc.targets.cores.program import all_synapses
 from tests.targets.cores.networks import gesture
 from tests.targets.cores.stored import lists

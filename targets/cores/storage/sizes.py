@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.targets.cores.architecture import SynapseFormat
-from snnc.targets.cores.formats import Place, Shapes, fewest_words, width
-from snnc.targets.cores.kernels import Taps, box_of, taps_met, written_out
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Sparse, Synapse
+from snnc.targets.cores.storage.formats import Place, Shapes, fewest_words, width
+from snnc.targets.cores.storage.kernels import Taps, box_of, taps_met, written_out
 
 A = NDArray[Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snnc.targets.cores.architecture import CoreLimits
-from snnc.targets.cores.packing import SUMMED, pack
-from snnc.targets.cores.partition import Partition, Piece
+from snnc.targets.cores.mapper.packing import SUMMED, pack
+from snnc.targets.cores.mapper.partition import Partition, Piece
 
 WORK = 8_000
 """Slices that all trials together may have, so that large networks take seconds, too."""

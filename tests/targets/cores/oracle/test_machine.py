@@ -20,8 +20,8 @@ from snnc.targets.cores.architecture import (
     Mesh,
     SynapseFormat,
 )
-from snnc.targets.cores.machine import MachineRun, run_machine
 from snnc.targets.cores.mapping import Core, Mapping, Slice
+from snnc.targets.cores.oracle.machine import MachineRun, run_machine
 from snnc.targets.cores.program import (
     Compartment,
     Conv,
@@ -314,7 +314,7 @@ def test_spikes_come_from_packets(monkeypatch: pytest.MonkeyPatch) -> None:
         return [found.spikes[name].reshape(-1).tolist() for name in "abc"]
 
     assert spikes() == [[1, 1], [1, 1], [1, 0]]
-    monkeypatch.setattr("snnc.targets.cores.expand.Layout._add", lambda *_: None)
+    monkeypatch.setattr("snnc.targets.cores.oracle.expand.Layout._add", lambda *_: None)
     assert spikes() == [[1, 1], [0, 0], [1, 1]]
 
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from snnc.errors import ArtefactError
-from snnc.targets.cores import CHIPS, recount
+from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import (
     Architecture,
     CoreLimits,
@@ -21,6 +21,8 @@ from snnc.targets.cores.architecture import (
     read_architecture,
 )
 from snnc.targets.cores.axons import Axons, Sender, build_axons
+from snnc.targets.cores.checks import recount
+from snnc.targets.cores.checks.validate import LIMITS, Usage, validate
 from snnc.targets.cores.mapping import Core, Mapping, Slice
 from snnc.targets.cores.program import (
     Conv,
@@ -33,7 +35,6 @@ from snnc.targets.cores.program import (
     Synapse,
     all_synapses,
 )
-from snnc.targets.cores.validate import LIMITS, Usage, validate
 from tests.targets.cores.cases import Case, case
 
 A = NDArray[Any]

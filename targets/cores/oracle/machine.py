@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.targets.cores.architecture import Architecture
-from snnc.targets.cores.expand import Axon, Layout
 from snnc.targets.cores.mapping import Mapping
+from snnc.targets.cores.oracle.expand import Axon, Layout
 from snnc.targets.cores.program import Neurons, Program, Source, all_synapses
 from snnc.targets.loihi.states import MultiCompartmentState, neuron_state
 

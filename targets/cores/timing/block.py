@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.targets.cores.architecture import Cycles
-from snnc.targets.cores.queues import begins, finishes, grouped, in_order, last_finishes
-from snnc.targets.cores.timing_streams import Neurons, Streams
+from snnc.targets.cores.timing.queues import begins, finishes, grouped, in_order, last_finishes
+from snnc.targets.cores.timing.streams import Neurons, Streams
 
 A = NDArray[Any]
 

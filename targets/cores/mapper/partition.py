@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
-from snnc.targets.cores import refusals
 from snnc.targets.cores.architecture import Architecture
-from snnc.targets.cores.grids import areas_of, box_sums, cut, grids, middle
+from snnc.targets.cores.mapper import refusals
+from snnc.targets.cores.mapper.grids import areas_of, box_sums, cut, grids, middle
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Program, Source, Synapse, all_synapses
-from snnc.targets.cores.storage import Totals, ends, fan_in, sources, totals
+from snnc.targets.cores.storage.sizes import Totals, ends, fan_in, sources, totals
 
 A = NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 A step's spikes are known when it begins, and it begins with empty queues: so every step of every
 sample is an *episode* of its own. Neither neurons nor packets are looped over; what takes turns is
-ports that lie behind one another (`timing_routes`), and blocks of episodes (`timing_block`).
+ports that lie behind one another (`routes`), and blocks of episodes (`block`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import RefusedError
+from snnc.processors import processors
 from snnc.targets.cores.architecture import Architecture, Cycles
 from snnc.targets.cores.axons import HOST, Axons
 from snnc.targets.cores.mapping import Mapping
-from snnc.targets.cores.timing_block import BlockTiming, StreamStage, Tables, time_block
-from snnc.targets.cores.timing_routes import Routes, Stage, find_routes
-from snnc.targets.cores.timing_streams import Flows, Neurons, Streams, read_senders
-from snnc.targets.sim.plan import cores as processors
+from snnc.targets.cores.timing.block import BlockTiming, StreamStage, Tables, time_block
+from snnc.targets.cores.timing.routes import Routes, Stage, find_routes
+from snnc.targets.cores.timing.streams import Flows, Neurons, Streams, read_senders
 
 A = NDArray[Any]
 

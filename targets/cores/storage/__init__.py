@@ -1,0 +1,1 @@
+"""How much synaptic memory and how many axons the synapses of a slice take."""

@@ -1,0 +1,1 @@
+"""The timing engine: the same machine in numpy, over whole batches of steps."""
