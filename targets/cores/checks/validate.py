@@ -274,23 +274,33 @@ def _count_group(
     _check_sums(name, "core", arrived, np.bincount(owner, into, cores))
     lists = recount(group, owner, cores, layout)
     _check_axons(name, group, leaving, lists, len(out))
-    entries = _entries(group, leaving, lists.shared, layout)
+    ending, starting = _entries(group, leaving, lists.shared, layout, len(out))
     usage.synapses[:] += arrived.astype(np.int64)
-    usage.in_axons[:] += np.bincount(leaving.target, entries, cores).astype(np.int64)
-    sent = np.bincount(leaving.sender, entries, cores + 1)[:cores]
+    usage.in_axons[:] += np.bincount(leaving.target, ending, cores).astype(np.int64)
+    sent = np.bincount(leaving.sender, starting, cores + 1)[:cores]
     usage.out_axons[:] += sent.astype(np.int64)
     usage.words[:] += lists.stored
     np.maximum.at(usage.delay_slots, lists.core, group.delay)
     return into
 
 
-def _entries(group: Synapse, leaving: _Leaving, shared: A, layout: SynapseFormat) -> A:
-    """Entries of each axon; where kernels are shared, the first channel's count for its block."""
-    together: A | int = layout.shared_axon_entries
-    if isinstance(group, Conv) and layout.shared == "kernels":
-        channel = leaving.neuron // math.prod(group.in_shape[1:])
-        together = together * (channel % group.weight.shape[1] == 0)
-    return np.where(shared[leaving.target], together, layout.axon_entries)
+def _entries(
+    group: Synapse, leaving: _Leaving, shared: A, layout: SynapseFormat, size: int
+) -> tuple[A, A]:
+    """Entries of each axon where it ends and where it starts, at one of `size` neurons.
+
+    Where kernels are shared, the first channel's count for its block; where axons start, also those
+    of every channel whose predecessor starts elsewhere.
+    """
+    where = shared[leaving.target]
+    ending = np.where(where, layout.shared_axon_entries, layout.axon_entries)
+    if not isinstance(group, Conv) or layout.shared != "kernels":
+        return ending, ending
+    plane = math.prod(group.in_shape[1:])
+    first = leaving.neuron // plane % group.weight.shape[1] == 0
+    way = (leaving.sender.astype(np.int64) * len(shared) + leaving.target) * size
+    heads = first | ~np.isin(way + leaving.neuron - plane, way + leaving.neuron)
+    return ending * (first | ~where), ending * (heads | ~where)
 
 
 def _leaving(number: int, source: str, axons: Axons) -> _Leaving:

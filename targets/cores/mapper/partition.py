@@ -17,7 +17,7 @@ from snnc.targets.cores.mapper import refusals
 from snnc.targets.cores.mapper.grids import areas_of, box_sums, cut, grids, middle
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Program, Source, Synapse, all_synapses
-from snnc.targets.cores.storage.sizes import Totals, ends, fan_in, sources, totals
+from snnc.targets.cores.storage.sizes import Starts, Totals, fan_in, starts, totals
 
 A = NDArray[Any]
 
@@ -53,8 +53,8 @@ class Partition:
     Attributes:
         populations: those that the chip computes, in the program's order.
         splits: slices of the populations that are split.
-        entries: by synapse group, int64 (source neuron,) entries of its axons, as far as the
-            targets are split.
+        starts: by synapse group, what its axons take where they start, as far as the targets are
+            split.
         known: what slices take of each group; slices that differ in place only are alike.
     """
 
@@ -70,7 +70,7 @@ class Partition:
             self.into[group.target].append(number)
             self.out[group.source].append(number)
         self.splits: dict[str, tuple[Slice, ...]] = {}
-        self.entries: dict[int, A] = {}
+        self.starts: dict[int, Starts] = {}
         self.known: dict[tuple[Any, ...], Totals] = {}
 
         self._check_network()
@@ -86,7 +86,7 @@ class Partition:
         """The same with `least` slices of a population or more, and the others as fine as they
         then must be; None if that can't be."""
         other = copy(self)
-        other.splits, other.entries = dict(self.splits), dict(self.entries)
+        other.splits, other.starts = dict(self.splits), dict(self.starts)
         try:
             other._split(name, least)
             other._settle()
@@ -106,12 +106,12 @@ class Partition:
         self._check_neurons(name)
         self.splits[name] = self._search(name, least)
         for number in self.into[name]:
-            self.entries[number] = self._entries(number, self.splits[name])
+            self.starts[number] = self._starts(number, self.splits[name])
 
     def _search(self, name: str, least: int) -> tuple[Slice, ...]:
         """The split into the fewest slices, at least `least`, that keep all limits."""
         node = self.populations[name]
-        load = areas_of(self._load(name), node.shape)
+        load = areas_of(self._least_load(name), node.shape)
         most = min(node.size, self.architecture.mesh.cores)
         broken = {"out_axons"}
         for count in range(max(least, self._least(name)), most + 1):
@@ -126,7 +126,7 @@ class Partition:
         """The fewest slices that hold a population and the axons from it to others."""
         size, limits = self.populations[name].size, self.limits
         taken = {key: (size * each, limit // each * each) for key, each, limit in self._each(name)}
-        taken["out_axons"] = int(self._load(name).sum()), limits.out_axons
+        taken["out_axons"] = int(self._least_load(name).sum()), limits.out_axons
         needed = {key: -(-value // limit) for key, (value, limit) in taken.items() if limit}
         key = max(needed, key=lambda key: needed[key])
         if needed[key] > self.architecture.mesh.cores:
@@ -183,30 +183,33 @@ class Partition:
 
     def _sent(self, name: str, parts: Sequence[Slice]) -> A:
         """int64 (slice,): entries of the axons that start there."""
-        found = self._load(name, parts).reshape(self.populations[name].shape)
-        for axis in range(found.ndim):
-            starts = sorted({part.start[axis] for part in parts})
-            found = np.add.reduceat(found, starts, axis)
-        return found.reshape(-1)
+        shape = self.populations[name].shape
+        owner = np.zeros(shape, np.int64)
+        for number, part in enumerate(parts):
+            owner[tuple(map(slice, part.start, part.stop))] = number
+        owner = owner.reshape(-1)
+        found = np.zeros(len(parts))
+        for axons in self._sending(name, parts):
+            found += np.bincount(owner, axons.on(owner), len(parts))
+        return found.astype(np.int64)
 
-    def _load(self, name: str, parts: Sequence[Slice] = ()) -> A:
-        """int64 (neuron,): entries of its axons; those to its own population if it has `parts`."""
-        found = np.zeros(self.populations[name].size, np.int64)
+    def _least_load(self, name: str) -> A:
+        """int64 (neuron,): entries that its axons take, if neurons share as many as they can."""
+        none = np.zeros(self.populations[name].size, np.int64)
+        return sum((axons.least for axons in self._sending(name)), none)
+
+    def _sending(self, name: str, parts: Sequence[Slice] = ()) -> Iterator[Starts]:
+        """What axons from a population take; those to itself if it is cut into `parts`."""
         for number in self.out[name]:
             if self.groups[number].target == name:
-                found += self._entries(number, parts)
-            elif number in self.entries:
-                found += self.entries[number]
-        return found
+                yield self._starts(number, parts)
+            elif number in self.starts:
+                yield self.starts[number]
 
-    def _entries(self, number: int, parts: Sequence[Slice]) -> A:
-        group, layout = self.groups[number], self.architecture.synapses
+    def _starts(self, number: int, parts: Sequence[Slice]) -> Starts:
+        group = self.groups[number]
         shape = self.populations[group.target].shape
-        found = np.zeros(sources(group), np.int64)
-        for part in parts:
-            axons = ends(group, shape, part, layout)
-            found[axons.source] += axons.entries
-        return found
+        return starts(group, shape, parts, self.architecture.synapses)
 
     def _cost(self, parts: Sequence[Slice]) -> int:
         return sum(sum(self._received(part)) for part in parts)
@@ -249,11 +252,16 @@ class Partition:
             "fan_in": int(synapses.max()),
             "words": words,
             "in_axons": axons,
-            "out_axons": int(self._load(name, (one,)).max()),
+            "out_axons": self._most_sent(name, one),
         }
         for key, value in taken.items():
             if not _within(value, getattr(limits, key)):
                 raise refusals.neuron(name, key, value, self.architecture)
+
+    def _most_sent(self, name: str, one: Slice) -> int:
+        """Most entries that a neuron's axons take; of those to its own population, to `one`."""
+        none = np.zeros(self.populations[name].size, np.int64)
+        return int(sum((axons.most for axons in self._sending(name, (one,))), none).max())
 
 
 def _within(value: int, limit: int) -> bool:

@@ -38,12 +38,12 @@ def refine(partition: Partition, limits: CoreLimits) -> Packed:
     """A partition on fewer cores, if need be with more slices than the fewest.
 
     One population after the other gets other numbers of slices, up to twice as many; what is
-    best is kept. Ends when nothing helps, or after `WORK`.
+    best is kept. Ends when nothing helps or can help, or after `WORK`.
     """
     best, work = packed(partition, limits), 0
     names = list(reversed(partition.populations))
-    unchanged = 0
-    while unchanged < len(names):
+    unchanged, fewest = 0, _fewest(best.pieces, limits)
+    while unchanged < len(names) and len(best.cores) > fewest:
         name = names.pop(0)
         names.append(name)
         unchanged += 1
@@ -56,6 +56,11 @@ def refine(partition: Partition, limits: CoreLimits) -> Packed:
             if work > WORK:
                 return best
     return best
+
+
+def _fewest(pieces: Sequence[Piece], limits: CoreLimits) -> int:
+    """Cores that the compartments alone need; however they are cut, these stay the same."""
+    return -(-sum(piece.compartments for piece in pieces) // limits.compartments)
 
 
 def _others(before: Packed, name: str) -> Iterator[Partition]:

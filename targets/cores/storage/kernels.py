@@ -157,6 +157,19 @@ def _triples(axes: Sequence[A]) -> list[A]:
     return [item.reshape(-1) for item in np.broadcast_arrays(*np.ix_(*axes))]
 
 
+def boxes_met(group: Conv, parts: Sequence[Slice]) -> A:
+    """int64 (source neuron,): how many boxes of a grid over the kernel's output it has taps to."""
+    if not parts:
+        return np.zeros(math.prod(group.in_shape), np.int64)
+    counts = [np.zeros(extent, np.int64) for extent in group.in_shape]
+    for axis, count in enumerate(counts):
+        for span in {(part.start[axis], part.stop[axis]) for part in parts}:
+            reach = _along(group, axis - 1, *span) if axis else _channels(group, *span)
+            count[reach.position] += 1
+    channels, rows, columns = counts
+    return (channels[:, None, None] * rows[:, None] * columns).reshape(-1)
+
+
 def taps_met(group: Conv) -> A:
     """int64 (output row, output column): taps that fall inside the input, of one channel."""
     rows, columns = ((_met(group, axis) >= 0).sum(1) for axis in (0, 1))
@@ -184,4 +197,4 @@ def _met(group: Conv, axis: int) -> A:
     return np.where(at < extent, at, -1)
 
 
-__all__ = ["Box", "Taps", "box_of", "taps_met", "written_out"]
+__all__ = ["Box", "Taps", "box_of", "boxes_met", "taps_met", "written_out"]

@@ -18,7 +18,7 @@ from snnc.targets.cores.architecture import SynapseFormat
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Sparse, Synapse
 from snnc.targets.cores.storage.formats import Place, Shapes, fewest_words, width
-from snnc.targets.cores.storage.kernels import Taps, box_of, taps_met, written_out
+from snnc.targets.cores.storage.kernels import Taps, box_of, boxes_met, taps_met, written_out
 
 A = NDArray[Any]
 
@@ -31,7 +31,7 @@ class Ends:
         source: int64 (axon,) neuron of the source population, flattened, where it starts.
         operations: int64 (axon,) synapses in its list, 1 or more.
         words: int64 (axon,) words of that list.
-        entries: int64 (axon,) entries that it takes on either side.
+        entries: int64 (axon,) entries that it takes where it ends.
     """
 
     source: A
@@ -42,12 +42,46 @@ class Ends:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a synapse group takes on a slice: axons that end there, entries of all of them on
-    either side, words of all lists."""
+    """What a synapse group takes on a slice: axons that end there, entries that they take there,
+    words of all lists."""
 
     axons: int
     entries: int
     stored: int
+
+
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """What the axons of a synapse group take where they start.
+
+    Attributes:
+        alone: int64 (source neuron,) entries that its axons take, each by itself.
+        together: int64 (source neuron,) entries that its axons take together with those of the
+            channels of their group that follow one another on a core, at the same position.
+        leads: bool (source neuron,) whether it is of a group's first channel.
+        plane: neurons from one channel to the next.
+    """
+
+    alone: A
+    together: A
+    leads: A
+    plane: int
+
+    @property
+    def least(self) -> A:
+        """int64 (source neuron,): entries that it takes wherever the others lie."""
+        return self.alone + self.together * self.leads
+
+    @property
+    def most(self) -> A:
+        """int64 (source neuron,): entries that it takes if it lies alone."""
+        return self.alone + self.together
+
+    def on(self, owner: A) -> A:
+        """int64 (source neuron,): entries that it adds to its core, number `owner`[neuron]."""
+        heads = self.leads.copy()
+        heads[self.plane :] |= owner[self.plane :] != owner[: -self.plane]
+        return self.alone + self.together * heads
 
 
 def ends(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseFormat) -> Ends:
@@ -70,6 +104,41 @@ def totals(group: Synapse, shape: Sequence[int], part: Slice, layout: SynapseFor
     """
     kinds = _kinds(group, shape, part, layout)
     return Totals(int(kinds.axons.sum()), int(kinds.entries @ kinds.axons), kinds.stored)
+
+
+def starts(
+    group: Synapse, shape: Sequence[int], parts: Sequence[Slice], layout: SynapseFormat
+) -> Starts:
+    """What the axons of `group` to a whole population, cut into `parts`, take where they start.
+
+    Args:
+        shape: of the target population. parts: boxes that make up a grid, or none.
+    """
+    if isinstance(group, Conv):
+        return _kernel_starts(group, shape, parts, layout)
+    met = len(parts) if isinstance(group, Dense) else _parts_met(group, shape, parts)
+    count = sources(group)
+    alone = np.broadcast_to(np.asarray(met * layout.axon_entries), count)
+    return Starts(alone, np.zeros(count, np.int64), np.ones(count, bool), count)
+
+
+def _kernel_starts(
+    group: Conv, shape: Sequence[int], parts: Sequence[Slice], layout: SynapseFormat
+) -> Starts:
+    count, plane = sources(group), math.prod(group.in_shape[1:])
+    shared, alone = np.zeros((2, count), np.int64)
+    if tuple(shape) == group.out_shape:
+        shared = boxes_met(group, parts)
+    else:
+        for part in parts:
+            boxed = box_of(group, shape, part) is not None
+            (shared if boxed else alone)[ends(group, shape, part, layout).source] += 1
+    alone *= layout.axon_entries
+    if layout.shared != "kernels":
+        each = layout.shared_axon_entries if layout.shared == "patterns" else layout.axon_entries
+        return Starts(alone + shared * each, np.zeros_like(shared), np.ones(count, bool), count)
+    leads = np.arange(count) // plane % group.weight.shape[1] == 0
+    return Starts(alone, shared * layout.shared_axon_entries, leads, plane)
 
 
 def fan_in(group: Synapse, shape: Sequence[int], part: Slice) -> A:
@@ -179,6 +248,18 @@ def _rows(group: Sparse, rows: A) -> tuple[A, A]:
     return group.indices[at], np.repeat(np.arange(len(rows)), counts)
 
 
+def _parts_met(group: Synapse, shape: Sequence[int], parts: Sequence[Slice]) -> A:
+    """int64 (source neuron,): parts that it has synapses to."""
+    assert isinstance(group, Sparse)
+    owner = np.full(len(group.indptr) - 1, len(parts), np.int64)
+    for number, part in enumerate(parts):
+        owner[part.index(shape)] = number
+    row = np.repeat(owner, np.diff(group.indptr))
+    pairs = np.unique(group.indices * (len(parts) + 1) + row)
+    pairs = pairs[pairs % (len(parts) + 1) < len(parts)]
+    return np.bincount(pairs // (len(parts) + 1), minlength=sources(group))
+
+
 def _one_by_one(source: A, target: A, size: int) -> Shapes:
     """Synapses one by one, from a neuron to one of the `size` neurons of the slice."""
     source, target = np.divmod(np.sort(source.astype(np.int64) * size + target), size)
@@ -196,4 +277,4 @@ def _one_by_one(source: A, target: A, size: int) -> Shapes:
     )  # fmt: skip
 
 
-__all__ = ["Ends", "Totals", "ends", "fan_in", "sources", "totals"]
+__all__ = ["Ends", "Starts", "Totals", "ends", "fan_in", "sources", "starts", "totals"]

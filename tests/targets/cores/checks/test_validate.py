@@ -124,6 +124,9 @@ def _add_lists(
     found["synapses"][core] += sum(map(len, lists.values()))
     found["in_axons"][core] += sum(counts.values())
     found["delay_slots"][core] = max(found["delay_slots"][core], group.delay if lists else 0)
+    if shared == "kernels":
+        heads = [source for source in lists if _starts_entry(group, source, owner)]
+        counts = dict.fromkeys(heads, layout.shared_axon_entries)
     for source, entries in counts.items():
         if (group.source, source) in owner:
             found["out_axons"][owner[group.source, source]] += entries
@@ -184,7 +187,7 @@ def _shared(group: Synapse, index: list[int], layout: SynapseFormat) -> str:
 
 
 def _bearers(group: Synapse, lists: dict[int, Held], shared: str) -> list[int]:
-    """The source neurons whose axons take the entries of shared ones."""
+    """The source neurons whose axons take the entries of shared ones where they end."""
     if shared != "kernels":
         return list(lists) if shared == "patterns" else []
     assert isinstance(group, Conv)
@@ -193,6 +196,15 @@ def _bearers(group: Synapse, lists: dict[int, Held], shared: str) -> list[int]:
         channel, y, x = map(int, np.unravel_index(source, group.in_shape))
         first.setdefault((channel // group.weight.shape[1], y, x), source)
     return list(first.values())
+
+
+def _starts_entry(group: Synapse, source: int, owner: dict[tuple[str, int], int]) -> bool:
+    """Whether the channel before isn't of the same group, or starts on another core."""
+    assert isinstance(group, Conv)
+    before = source - group.in_shape[1] * group.in_shape[2]
+    if source // (source - before) % group.weight.shape[1] == 0:
+        return True
+    return owner.get((group.source, before)) != owner.get((group.source, source))
 
 
 def _kernel_words(group: Synapse, index: list[int], layout: SynapseFormat) -> int:
@@ -313,16 +325,17 @@ def test_a_kernel_is_stored_tap_by_tap() -> None:
     assert used.synapses.tolist() == [0, 0, 9 * 2 * 4, 9 * 2 * 2]
 
 
-def test_the_axons_of_a_position_and_a_group_count_at_its_first_channel() -> None:
+def test_the_axons_of_a_position_and_a_group_are_counted_together_core_by_core() -> None:
     used = _grouped()
     # 7 positions, of both groups on the first core of b, of the second group on the other.
     assert used.in_axons.tolist() == [0, 0, 2 * 7 * 2, 7 * 2]
-    # Channel 0 sends to the first core, channel 2 to both; channels 1 and 3 count nothing.
-    assert used.out_axons.tolist() == [7 * 2, 2 * 7 * 2, 0, 0]
+    # Channel 0 sends to the first core. So does channel 1, of the same group, from another core
+    # than channel 0. Channels 2 and 3 send to both, from one core, and count once.
+    assert used.out_axons.tolist() == [7 * 2, 7 * 2 + 2 * 7 * 2, 0, 0]
 
 
 @pytest.mark.parametrize(("name", "core", "used"), [
-    ("words", 2, 18), ("in_axons", 2, 28), ("out_axons", 1, 28), ("fan_in", 2, 6),
+    ("words", 2, 18), ("in_axons", 2, 28), ("out_axons", 1, 42), ("fan_in", 2, 6),
 ])  # fmt: skip
 def test_limits_of_shared_kernels(name: str, core: int, used: int) -> None:
     _grouped(**{name: used})

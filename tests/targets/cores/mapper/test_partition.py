@@ -25,9 +25,17 @@ from snnc.targets.cores.mapper.partition import Partition, Piece, slots_of
 from snnc.targets.cores.mapper.refine import packed, refine
 from snnc.targets.cores.mapper.refusals import NOUNS, REMEDIES
 from snnc.targets.cores.mapping import Slice
-from snnc.targets.cores.program import MultiCompartment, Program, Source, all_synapses
+from snnc.targets.cores.program import (
+    Conv,
+    MultiCompartment,
+    Program,
+    Source,
+    Synapse,
+    all_synapses,
+)
+from snnc.targets.cores.storage.kernels import box_of
 from tests.targets.cores.networks import Network, gesture, million, mnist, pilot, resnet
-from tests.targets.cores.stored import lists
+from tests.targets.cores.stored import Lists, lists
 
 LOIHI1, LOIHI2, ARRAY = (
     read_architecture(CHIPS / f"{chip}.toml") for chip in ("loihi1", "loihi2", "array")
@@ -62,13 +70,29 @@ def demand(
                 taken[core]["in_axons"] += int(found.entries.sum())
                 taken[core]["delay"] = max(taken[core]["delay"], group.delay)
                 fan_in = fan_in + found.fan_in
+                sent = entries_sent(group, part, home[group.source], found, architecture, shape)
                 for sender, counts in enumerate(taken):
-                    here = home[group.source] == sender
-                    counts["out_axons"] += int(found.entries[here].sum())
+                    counts["out_axons"] += int(sent[home[group.source] == sender].sum())
             taken[core]["fan_in"] = max(taken[core]["fan_in"], int(np.max(fan_in)))
     for counts in taken:
         counts["delay_slots"] = counts["compartments"] * slots_of(counts.pop("delay", 0))
     return taken
+
+
+def entries_sent(
+    group: Synapse, part: Slice, home: Any, found: Lists, chip: Architecture, shape: tuple[int, ...]
+) -> Any:
+    """(source neuron,) entries where its axon to `part` starts."""
+    if not isinstance(group, Conv) or chip.synapses.shared != "kernels":
+        return found.entries
+    if box_of(group, shape, part) is None:
+        return found.entries
+    plane, sent = group.in_shape[1] * group.in_shape[2], np.zeros(len(home), int)
+    for source in np.flatnonzero(found.operations):
+        first = source // plane % group.weight.shape[1] == 0
+        if first or home[source - plane] != home[source]:
+            sent[source] = chip.synapses.shared_axon_entries
+    return sent
 
 
 def over(taken: Counter[str], architecture: Architecture) -> list[str]:

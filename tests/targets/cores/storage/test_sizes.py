@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from snnc.errors import RefusedError
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.architecture import SHARED, SynapseFormat, read_architecture
+from snnc.targets.cores.mapper.grids import cut
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Conv, Dense, Sparse, Synapse
-from snnc.targets.cores.storage.sizes import ends, fan_in, totals
+from snnc.targets.cores.storage.kernels import box_of
+from snnc.targets.cores.storage.sizes import ends, fan_in, sources, starts, totals
 from tests.targets.cores.stored import lists
 
 A = NDArray[Any]
@@ -326,6 +328,47 @@ def test_matrices_are_stored_as_written_out(start: int) -> None:
         group: Synapse = full if rng.random() < 0.2 else matrix(rng, size)
         formats.add(compare(group, shape, box(rng, shape), layouts(rng)))
     assert formats == {"dense", "sparse", "runlength"}
+
+
+@pytest.mark.parametrize("start", range(0, 240, 80))
+def test_what_axons_take_where_they_start(start: int) -> None:
+    """Against the axons that end on the slices, one slice after the other."""
+    apart = 0
+    for seed in range(start, start + 80):
+        rng = np.random.default_rng(seed)
+        layout, group = layouts(rng), convolution(rng)
+        shape: tuple[int, ...] = pick(rng, group.out_shape, (int(np.prod(group.out_shape)),))
+        if rng.random() < 0.3:
+            shape = (2, 3, 4)
+            full = Dense(*common(rng), values(rng, (24, int(rng.integers(1, 5)))))
+            group = pick(rng, full, matrix(rng, 24))
+        parts = cut("b", shape, [int(rng.integers(1, n + 1)) for n in shape])
+        owner = rng.integers(0, 3, sources(group)).repeat(2)[: sources(group)]
+        together = isinstance(group, Conv) and layout.shared == "kernels"
+        plane = math.prod(group.in_shape[1:]) if isinstance(group, Conv) else 1
+        least, most, on = np.zeros((3, sources(group)), int)
+        for part in parts:
+            found = ends(group, shape, part, layout)
+            least[found.source] += found.entries
+            boxed = together and box_of(group, shape, part) is not None
+            for source, entries in zip(found.source, found.entries, strict=True):
+                alone = layout.shared_axon_entries if boxed else entries
+                first = not boxed or source // plane % group.weight.shape[1] == 0
+                most[source] += alone
+                on[source] += alone * (first or owner[source] != owner[source - plane])
+        taken = starts(group, shape, parts, layout)
+        assert taken.least.tolist() == least.tolist()
+        assert taken.most.tolist() == most.tolist()
+        assert taken.on(owner).tolist() == on.tolist()
+        apart += on.sum() > least.sum()
+    assert apart >= 3
+
+
+def test_no_slices_take_no_axons() -> None:
+    rng = np.random.default_rng(0)
+    for group in (convolution(rng), matrix(rng, 24), dense([[1], [2]])):
+        for chip in (LOIHI1, LOIHI2):
+            assert not starts(group, (24,), (), chip).most.any()
 
 
 # Worked examples
