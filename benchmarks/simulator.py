@@ -89,8 +89,8 @@ def cases() -> list[Case]:
         "flatten": ir.Flatten(), "fc": ir.Linear(_weights(rng, 11, 891)), "lif5": _lif(900),
     }  # fmt: skip
     return [
-        Case("784-128-64-10", _chain((784,), dense, 1000), 50, 100, (1, 4)),
-        Case("CNN, 28×28", _chain((1, 28, 28), convolutions, 200), 20, 20, (1, 4)),
+        Case("784-128-64-10", _chain((784,), dense, 1000), 200, 100, (1, 4)),
+        Case("CNN, 28×28", _chain((1, 28, 28), convolutions, 200), 40, 20, (1, 4)),
         Case("DVS gesture, 32×32", _chain((1, 32, 32), gesture, 60), 20, 6, (1, 2)),
     ]
 

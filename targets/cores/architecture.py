@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
 from snnc.errors import ChipFileError
 from snnc.passes.chip_file import Figure, figures, load, text_of
 from snnc.passes.limits import NAMES
+
+A = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,10 @@ class Cycles:
     synapse: int
     barrier: tuple[tuple[int, int], ...]
     chip_barrier: int
+
+    def of_list(self, operations: A, words: A) -> A:
+        """Cycles that a packet takes in the input unit which leads to such lists."""
+        return self.axon_in + words * self.word + operations * self.synapse
 
     def barrier_of(self, tiles: int, chips: int) -> int:
         """Cycles of the barrier of `tiles` used tiles on `chips` used chips."""

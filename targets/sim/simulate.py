@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from scipy import sparse
 
 from snnc.errors import ConservationError, InputError
 from snnc.ir import Graph
+from snnc.processors import processors
 from snnc.reference import Inputs, Trace
 from snnc.reference.trace import sample_count, step_count
 from snnc.targets.cores.axons import HOST, Sender
@@ -37,6 +41,21 @@ CLOSE = 1e-9
 """Relative difference between two sums of the same energies in another order."""
 
 Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """Who sends what: the neurons of a core, or those that the host sends.
+
+    Attributes:
+        table: bool (sample · step of the hardware, neuron).
+        steps: int64 (sample · step, slice) messages of each of the sender's slices.
+        neurons: int64 (neuron,) messages of each.
+    """
+
+    table: A
+    steps: A
+    neurons: A
 
 
 class Simulator:
@@ -103,29 +122,30 @@ class Simulator:
             raise InputError("samples", "there are none to simulate", "give at least one")
         return self._found.simulation()
 
-    def _sent(self, inputs: Inputs, trace: Trace, steps: int) -> list[A]:
-        """Who sends in which step: bool (sample · step of the hardware, neuron) by sender."""
-        streams = host_streams(self.graph, inputs)[0]
-        samples, lag = len(next(iter(streams.values()))), self.program.max_lag
-        values = dict(self._populations(streams, trace))
+    def _sent(self, inputs: Inputs, trace: Trace, steps: int) -> list[Sent]:
+        """Who sends in which step, by sender, the host last."""
+        values = dict(self._populations(host_streams(self.graph, inputs)[0], trace))
         cores, host = self.layout.mapping.cores, self.layout.axons.host
         held = [core.slices for core in cores]
         held.append(tuple(
             Slice(name, (0,) * len(self._shape(name)), self._shape(name)) for name, _ in host.parts
         ))  # fmt: skip
-        sent = []
-        for slices in held:
-            size = sum(part.size for part in slices)
-            table, at = np.zeros((samples, steps + lag, size), bool), 0
-            for part in slices:
-                first = self.program.populations[part.population].lag
-                into = table[:, first : first + steps, at : at + part.size]
-                box = tuple(slice(a, b) for a, b in zip(part.start, part.stop, strict=True))
-                chosen = values[part.population][:, :, *box]
-                np.not_equal(chosen, 0, out=into.reshape(chosen.shape))
-                at += part.size
-            sent.append(table.reshape(samples * (steps + lag), size))
-        return sent
+        with ThreadPoolExecutor(processors()) as pool:
+            return list(pool.map(lambda slices: self._sent_by(slices, values, steps), held))
+
+    def _sent_by(self, slices: Sequence[Slice], values: Mapping[str, A], steps: int) -> Sent:
+        samples, lag = len(next(iter(values.values()))), self.program.max_lag
+        ends = np.cumsum([0, *(part.size for part in slices)])
+        table = np.zeros((samples, steps + lag, ends[-1]), bool)
+        for part, at in zip(slices, ends, strict=False):
+            first = self.program.populations[part.population].lag
+            into = table[:, first : first + steps, at : at + part.size]
+            box = tuple(slice(a, b) for a, b in zip(part.start, part.stop, strict=True))
+            chosen = values[part.population][:, :, *box]
+            np.not_equal(chosen, 0, out=into.reshape(chosen.shape))
+        rows = table.reshape(samples * (steps + lag), ends[-1])
+        counts = [per_row(np.ascontiguousarray(rows[:, a:b])) for a, b in pairwise(ends)]
+        return Sent(rows, np.stack(counts, 1), per_column(rows))
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self.program.populations[name].shape
@@ -194,17 +214,15 @@ class _Found:
         self.crossings = Spread(len(simulator.timer.routes.links))
         self.longest_queue = 0
 
-    def add(self, sent: list[A]) -> None:
-        """Times one batch: who sends, bool (sample · step, neuron) by sender."""
-        timing = self.simulator.timer.run(sent)
+    def add(self, sent: Sequence[Sent]) -> None:
+        """Times one batch: who sends, the host last."""
+        timing = self.simulator.timer.run([sender.table for sender in sent])
         cores = self.simulator.layout.axons.cores
         messages = np.zeros((len(timing.cycles), len(cores)), np.int64)
         layers = np.zeros((len(timing.cycles), len(self.simulator.lying)), np.int64)
-        for number, (sender, part) in enumerate(zip(cores, sent, strict=False)):
-            for name, _, columns in _columns(sender):
-                whole = part if part.shape[1] == columns.stop - columns.start else part[:, columns]
-                count = per_row(np.ascontiguousarray(whole))
-                messages[:, number] += count
+        for number, (sender, own) in enumerate(zip(cores, sent, strict=False)):
+            messages[:, number] = own.steps.sum(1)
+            for (name, _), count in zip(sender.parts, own.steps.T, strict=True):
                 layers[:, self.simulator.tables.layer_of[name]] += count
         _check(self.simulator, sent, timing)
         self._steps(timing, messages)
@@ -304,7 +322,7 @@ class _Found:
         return result
 
 
-def _check(simulator: Simulator, sent: list[A], timing: Timing) -> None:
+def _check(simulator: Simulator, sent: Sequence[Sent], timing: Timing) -> None:
     """Packets as the axons have them, and operations as the program has them without a mapping."""
     axons, flows = simulator.layout.axons, simulator.timer.flows
     groups = all_synapses(simulator.program)
@@ -313,7 +331,7 @@ def _check(simulator: Simulator, sent: list[A], timing: Timing) -> None:
     }
     for number, sender in zip((*range(len(axons.cores)), HOST), (*axons.cores, axons.host),
                               strict=True):  # fmt: skip
-        own = per_column(sent[number])
+        own = sent[number].neurons
         for name, index, columns in _columns(sender):
             fired[name][index] = own[columns]
         mine = flows.sender == number

@@ -20,29 +20,32 @@ KEY_BITS = 63
 sorting their indices."""
 
 
-def in_order(moment: A, rank: A, load: A, rank_bits: int, load_bits: int) -> tuple[A, A]:
+def fits(queues: int, bits: int) -> bool:
+    """Whether the number of one of `queues` queues and `bits` more bits fit into a key."""
+    return (queues - 1).bit_length() + bits <= KEY_BITS
+
+
+def sorted_keys(key: A, rank_bits: int, load_bits: int) -> tuple[A, A]:
     """Packets by moment and, where it is the same, by rank.
 
     Args:
-        moment: int64 (packet,), 0 or more.
-        rank: int64 (packet,) of `rank_bits` bits; no two packets have the same moment and rank.
-        load: int64 (packet,) of `load_bits` bits, which comes along.
+        key: int64 (packet,), 0 or more: moments, ranks of `rank_bits` bits and loads of
+            `load_bits` bits, from the highest bits to the lowest; written over. No two packets
+            have the same moment and rank.
 
     Returns:
         moments and loads in the new order.
     """
-    top = int(moment.max(initial=0))
-    if top.bit_length() + rank_bits + load_bits > KEY_BITS:
-        order = np.lexsort((rank, moment))
-        return moment[order], load[order]
-    key = moment << rank_bits
-    key += rank
-    key <<= load_bits
-    key += load
     key.sort()
     load = key & ((1 << load_bits) - 1)
     key >>= rank_bits + load_bits
     return key, load
+
+
+def in_order(moment: A, rank: A, load: A) -> tuple[A, A]:
+    """The same for numbers that don't fit into a key."""
+    order = np.lexsort((rank, moment))
+    return moment[order], load[order]
 
 
 def grouped(number: A) -> A:
@@ -102,4 +105,6 @@ def last_finishes(moment: A, work: A, first: A) -> A:
     return np.maximum.reduceat(found, first) + done[last]
 
 
-__all__ = ["KEY_BITS", "begins", "finishes", "grouped", "in_order", "last_finishes"]
+__all__ = [
+    "KEY_BITS", "begins", "finishes", "fits", "grouped", "in_order", "last_finishes", "sorted_keys",
+]  # fmt: skip

@@ -213,6 +213,8 @@ def _tables(
     streams = streams.reordered(order)
     by_flow = np.argsort(streams.flow, kind="stable")
     stages, offset = [], streams.offset.copy()
+    work = np.where(streams.varied, 0, cycles.of_list(streams.operations, streams.words))
+    most = int(cycles.of_list(neurons.operations, neurons.words).max(initial=0))
     for stage in routes.stages:
         stages.append(_stream_stage(stage, streams.flow, offset, len(flows)))
         offset[stages[-1].streams] = 0
@@ -223,7 +225,8 @@ def _tables(
     targets, target_first = np.unique(flows.target, return_index=True)
     return Tables(
         neurons=neurons, streams=streams, varied=int(np.count_nonzero(~streams.varied)),
-        irregular=irregular, stream_of=stream_of, stages=tuple(stages), cycles=cycles,
+        irregular=irregular, stream_of=stream_of, stages=tuple(stages), work=work,
+        work_bits=most.bit_length(), cycles=cycles,
         side_bits=routes.side_bits, span=int(neurons.ready.max(initial=0)) + int(sums.max()) + 1,
         delay=sum(int(stage.delay.max(initial=0)) for stage in stages), by_flow=by_flow,
         flow_first=np.searchsorted(streams.flow[by_flow], np.arange(len(flows))),

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from snnc.targets.cores.timing import queues
-from snnc.targets.cores.timing.queues import begins, finishes, grouped, in_order, last_finishes
+from snnc.targets.cores.timing.queues import (
+    begins,
+    finishes,
+    fits,
+    grouped,
+    in_order,
+    last_finishes,
+    sorted_keys,
+)
 
 BITS = 20
 
@@ -40,19 +48,21 @@ def test_order_is_that_of_moments_then_ranks(monkeypatch, key_bits):
     for _ in range(300):
         packets = random_queues(rng)
         queue, cycle, rank, load = columns(packets, rng)
-        moment, load = in_order((queue << BITS) + cycle, rank, load, 3, 6)
-        expected = sorted(packets)
-        assert moment.tolist() == [(q << BITS) + a for q, a, _ in expected]
-        assert load.tolist() == [packets[key] for key in expected]
+        moment, expected = (queue << BITS) + cycle, sorted(packets)
+        keys = (moment << 9) + (rank << 6) + load
+        for at, found in (in_order(moment, rank, load), sorted_keys(keys, 3, 6)):
+            assert at.tolist() == [(q << BITS) + a for q, a, _ in expected]
+            assert found.tolist() == [packets[key] for key in expected]
 
 
 def test_largest_key_still_fits():
     moment = np.array([(1 << 50) - 1, 0, (1 << 50) - 1])
     rank, load = np.array([7, 7, 0]), np.array([1023, 1, 1022])
-    for more in (0, 1):  # 63 bits, and one too many
-        at, found = in_order(moment, rank, load, 3, 10 + more)
-        assert at.tolist() == [0, (1 << 50) - 1, (1 << 50) - 1]
-        assert found.tolist() == [1, 1022, 1023]
+    assert fits(1 << 50, 13)
+    assert not fits((1 << 50) + 1, 13)
+    at, found = sorted_keys((moment << 13) + (rank << 10) + load, 3, 10)
+    assert at.tolist() == [0, (1 << 50) - 1, (1 << 50) - 1]
+    assert found.tolist() == [1, 1022, 1023]
 
 
 @pytest.mark.parametrize("spacing", [1, 2, 3, 4])
