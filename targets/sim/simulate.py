@@ -17,11 +17,12 @@ from snnc.ir import Graph
 from snnc.processors import processors
 from snnc.reference import Inputs, Trace
 from snnc.reference.trace import sample_count, step_count
-from snnc.targets.cores.axons import HOST, Sender
+from snnc.targets.cores.axons import HOST, Axons, Sender
 from snnc.targets.cores.checks.recount import fans
 from snnc.targets.cores.layout import Layout
 from snnc.targets.cores.mapping import Slice
 from snnc.targets.cores.program import Source, all_synapses
+from snnc.targets.cores.timing.streams import Flows
 from snnc.targets.cores.timing.timer import Timer, Timing
 from snnc.targets.loihi.model import host_streams
 from snnc.targets.sim.bools import per_column, per_row
@@ -130,8 +131,16 @@ class Simulator:
         held.append(tuple(
             Slice(name, (0,) * len(self._shape(name)), self._shape(name)) for name, _ in host.parts
         ))  # fmt: skip
-        with ThreadPoolExecutor(processors()) as pool:
-            return list(pool.map(lambda slices: self._sent_by(slices, values, steps), held))
+        found: dict[int, Sent] = {}
+        workers = processors()
+
+        def work(first: int) -> None:
+            for number in range(first, len(held), workers):
+                found[number] = self._sent_by(held[number], values, steps)
+
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(workers)))
+        return [found[number] for number in range(len(held))]
 
     def _sent_by(self, slices: Sequence[Slice], values: Mapping[str, A], steps: int) -> Sent:
         samples, lag = len(next(iter(values.values()))), self.program.max_lag
@@ -184,14 +193,30 @@ class _Incidence:
         self.layer_of = layer_of = {
             part: i for i, parts in enumerate(simulator.lying.values()) for part in parts
         }
-        sources = np.array([layer_of.get(groups[g].source, HOST) for g in flows.group], np.int64)
-        targets = np.array([layer_of[groups[g].target] for g in flows.group], np.int64)
+        sources = np.array([layer_of.get(group.source, HOST) for group in groups], np.int64)
+        targets = np.array([layer_of[group.target] for group in groups], np.int64)
         self.sender = _pick(flows.sender, cores, count)
         self.target = _pick(flows.target, cores, count)
-        self.source_layer = _pick(sources, len(simulator.lying), count)
-        self.target_layer = _pick(targets, len(simulator.lying), count)
+        self.source_layer = _pick(sources[flows.group], len(simulator.lying), count)
+        self.target_layer = _pick(targets[flows.group], len(simulator.lying), count)
         self.hops = simulator.timer.routes.hops
         self.from_host = flows.sender == HOST
+        self.axon_flow = _axon_flows(layout.axons, flows, len(groups))
+
+
+def _axon_flows(axons: Axons, flows: Flows, groups: int) -> A:
+    """int64 (axon of all cores and the host,): the flow that its packets are of."""
+    senders, cores = (*axons.cores, axons.host), len(axons.cores)
+
+    def code(target: A, sender: A, group: A) -> A:
+        return (target.astype(np.int64) * (cores + 1) + sender + 1) * groups + group
+
+    numbers = (*range(cores), HOST)
+    lengths = [len(sender.target) for sender in senders]
+    target = np.concatenate([sender.target for sender in senders])
+    group = np.concatenate([sender.group for sender in senders])
+    wanted = code(target, np.repeat(numbers, lengths), group)
+    return np.searchsorted(code(flows.target, flows.sender, flows.group), wanted)
 
 
 def _pick(column: A, columns: int, rows: int) -> Any:
@@ -325,25 +350,25 @@ class _Found:
 def _check(simulator: Simulator, sent: Sequence[Sent], timing: Timing) -> None:
     """Packets as the axons have them, and operations as the program has them without a mapping."""
     axons, flows = simulator.layout.axons, simulator.timer.flows
-    groups = all_synapses(simulator.program)
+    groups, senders = all_synapses(simulator.program), (*axons.cores, axons.host)
     fired = {
         name: np.zeros(node.size, np.int64) for name, node in simulator.program.populations.items()
     }
-    for number, sender in zip((*range(len(axons.cores)), HOST), (*axons.cores, axons.host),
-                              strict=True):  # fmt: skip
-        own = sent[number].neurons
+    for sender, own in zip(senders, sent, strict=True):
         for name, index, columns in _columns(sender):
-            fired[name][index] = own[columns]
-        mine = flows.sender == number
-        place = sender.target.astype(np.int64) * len(groups) + sender.group
-        at = np.searchsorted(flows.target[mine] * len(groups) + flows.group[mine], place)
-        wanted = np.bincount(at, np.repeat(own, np.diff(sender.indptr)), int(mine.sum()))
-        came = timing.packets[:, mine].sum(0)
-        if not np.array_equal(wanted, came):
-            raise ConservationError(
-                "the host" if number == HOST else f"core {number}",
-                f"sent {wanted.astype(int).tolist()} packets by target, {came.tolist()} came",
-            )
+            fired[name][index] = own.neurons[columns]
+    each = np.repeat(
+        np.concatenate([own.neurons for own in sent]),
+        np.concatenate([np.diff(sender.indptr) for sender in senders]),
+    )
+    wanted = np.bincount(simulator.tables.axon_flow, each, len(flows)).astype(np.int64)
+    came = timing.packets.sum(0)
+    for flow in np.flatnonzero(came != wanted):
+        number = flows.sender[flow]
+        raise ConservationError(
+            "the host" if number == HOST else f"core {number}",
+            f"sent {wanted[flow]} packets to core {flows.target[flow]}, {came[flow]} came",
+        )
     wanted = np.array([int(fired[group.source] @ fans(group)[1]) for group in groups], np.int64)
     done = np.bincount(flows.group, timing.operations.sum(0), len(groups)).astype(np.int64)
     for number in np.flatnonzero(done != wanted):
