@@ -17,10 +17,12 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import timeit
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from scipy import sparse
@@ -32,6 +34,8 @@ from snnc.targets.cores.architecture import Architecture, read_architecture
 from snnc.targets.cores.layout import Layout, lay_out
 from snnc.targets.cores.mapping import Mapping
 from snnc.targets.cores.program import Conv, Dense, Lif, Program, Source, Sparse, Synapse
+from snnc.targets.cores.timing import timer as timer_module
+from snnc.targets.cores.timing.timer import BLOCK_PACKETS
 from snnc.targets.loihi.lower import lower
 from snnc.targets.loihi.matrices import Window, window_matrix
 from snnc.targets.sim import run as run_sim
@@ -321,12 +325,13 @@ def measure(case: Case, python: str, rounds: int) -> dict[str, Any]:
     if mapping.chips(chip) != {(0, 0)}:
         raise ValueError(f"{case.name} takes more than one chip")
     flat = flatten(program, mapping)
-    steps = (case.graph.steps or 1) + program.max_lag
+    steps, costs = (case.graph.steps or 1) + program.max_lag, primitives()
     whole = dict.fromkeys(("simple", "detailed"), (case.warm, steps - case.warm))
     found: dict[str, Any] = {
         "network": case.name, "cores": len(mapping.cores), "neurons": len(flat.core),
         "synapses": sum(len(arrays[0]) for arrays in flat.edges.values()), "steps": steps,
         "expected": expected(case, program, flat, chip), "rounds": [], "skipped": "",
+        "primitives": asdict(costs), "roofline": roofline(case, layout, costs),
     }  # fmt: skip
     for number in range(rounds):
         runs: dict[str, dict[str, Any]] = {}
@@ -350,6 +355,61 @@ def measure(case: Case, python: str, rounds: int) -> dict[str, Any]:
                 if run["steps_per_second"] >= best:
                     runs[name] = run | {"threads": threads}
     return found
+
+
+@dataclass(frozen=True)
+class Primitives:
+    """ns per item of what numpy does for a packet, on arrays of a block's size, one thread."""
+
+    look: float
+    sort: float
+    running: float
+    gather: float
+    plain: float
+
+
+def primitives() -> Primitives:
+    """Measured on this machine: bools looked at (a tenth are set), int64 sorted, running maxima
+    and sums, gathers, and additions."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 1 << 50, BLOCK_PACKETS)
+    index, spikes = rng.integers(0, BLOCK_PACKETS, BLOCK_PACKETS), rng.random(1 << 19) < RATE
+    return Primitives(
+        look=_ns(lambda: np.flatnonzero(spikes), len(spikes)),
+        sort=_ns(lambda: np.sort(values), len(values)),
+        running=_ns(lambda: np.maximum.accumulate(values), len(values)),
+        gather=_ns(lambda: values.take(index), len(values)),
+        plain=_ns(lambda: values + index, len(values)),
+    )
+
+
+def _ns(work: Callable[[], object], items: int) -> float:
+    return min(timeit.repeat(work, number=20, repeat=15)) / 20 / items * 1e9
+
+
+def roofline(case: Case, layout: Layout, costs: Primitives) -> dict[str, float]:
+    """What a batch's packets cost in the timing engine on one thread, and what they must cost with
+    the primitives that it is made of (docs: benchmarks/README.md)."""
+    simulator = Simulator(case.graph, layout)
+    x = {"in": np.repeat(inputs(case)[:, : case.part], BATCH, axis=0)}
+    trace = run_sim(case.graph, x, simulator.record)
+    sent = [sender.table for sender in simulator._sent(x, trace, case.part)]
+    timer = simulator.timer
+    with mock.patch.object(timer_module, "processors", return_value=1):
+        timing = timer.run(sent)
+        seconds = min(timeit.repeat(lambda: timer.run(sent), number=1, repeat=5))
+    packets, by_flow = int(timing.packets.sum()), timing.packets.sum(0)
+    queued = sum(int(by_flow[stage.flows].sum()) for stage in timer.routes.stages[:-1])
+    messages = sum(int(table.sum()) for table in sent)
+    bools = sum(table.size for table in sent)
+    least = bools * costs.look + messages * (2 * costs.running + 4 * costs.gather)
+    least += packets * (costs.sort + 2 * costs.running + 2 * costs.gather)
+    least += queued * (costs.sort + costs.running + costs.gather)
+    return {
+        "packets": packets, "messages": messages, "queued": queued, "bools": bools,
+        "operations": int(timing.operations.sum()), "ns_per_packet": seconds / packets * 1e9,
+        "least_ns_per_packet": least / packets,
+    }  # fmt: skip
 
 
 def _compare(found: dict[str, Any], name: str, run: dict[str, Any]) -> None:
@@ -410,7 +470,23 @@ def table(results: list[dict[str, Any]]) -> str:
                 f" | {_per_step(last['energy']['total'], last, 1e9) if whole else ''} |"
             )
     skipped = {result["skipped"]: None for result in results if result["skipped"]}
-    return "\n".join([*rows, *(f"\nSANA-FE: {why}" for why in skipped)])
+    bounds = [
+        "\n| network | neurons looked at per packet | messages | waits at inner ports"
+        " | operations | ns per packet, one thread | by its primitives at least"
+        " | ns per operation |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_bound(result["network"], result["roofline"]) for result in results),
+    ]
+    return "\n".join([*rows, *bounds, *(f"\nSANA-FE: {why}" for why in skipped)])
+
+
+def _bound(network: str, line: dict[str, float]) -> str:
+    each = (line[key] / line["packets"] for key in ("bools", "messages", "queued", "operations"))
+    return (
+        f"| {network} | {' | '.join(f'{value:,.1f}' for value in each)}"
+        f" | {line['ns_per_packet']:.0f} | {line['least_ns_per_packet']:.0f}"
+        f" | {line['ns_per_packet'] * line['packets'] / line['operations']:.2f} |"
+    )
 
 
 def _per_step(value: float, run: dict[str, Any], unit: float) -> str:

@@ -179,7 +179,8 @@ class Timer:
             )
 
     def _blocks(self, parts: Sequence[A], episodes: int) -> list[tuple[int, int]]:
-        """Ranges of episodes with about BLOCK_PACKETS packets each, if all are alike."""
+        """Ranges of episodes with about BLOCK_PACKETS packets each, if all are alike, and as many
+        for each processor."""
         neurons = self._tables.neurons
         some = np.linspace(0, max(0, episodes - 1), PROBES).astype(np.int64)
         packets = 0
@@ -187,7 +188,9 @@ class Timer:
             for part, first, size in zip(parts, neurons.first, neurons.sizes, strict=True):
                 packets += int((part[some] @ neurons.axons[first : first + size]).sum())
         step = min(self._most, max(1, BLOCK_PACKETS * PROBES // max(1, packets)))
-        step = min(step, -(-episodes // processors()))
+        workers = processors()
+        rounds = -(-episodes // (step * workers))
+        step = -(-episodes // max(1, rounds * workers))
         return list(pairwise([*range(0, episodes, max(1, step)), episodes])) if episodes else []
 
 
