@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import compile_time, deep, energy, speed
+from benchmarks import compile_time, deep, energy, growth, simulator, speed
 
 FOLDER = Path("bench-out")
 
@@ -26,6 +26,11 @@ def main() -> None:
     _save("deep", deep.table(networks), networks)
     counted = energy.run(options.quick)
     _save("energy", energy.table(counted), counted)
+    timed = simulator.run(options.quick)
+    _save("simulator", simulator.table(timed), timed)
+    grown = growth.measure_all(options.quick, million=not options.quick)
+    growth.save(grown, FOLDER)
+    print(growth.table(grown))
 
 
 def _save(name: str, text: str, data: object) -> None:
