@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snnc.errors import SnncError
     from snnc.frontends.model_file import export
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = ["Compiled", "SnncError", "__version__", "compile", "energy", "export", "load"]
 
