@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.compile_time import _peak_kb
 from snnc import ir
 from snnc.passes.limits import read_limits
-from snnc.report.pictures import BLUE, GREEN, ORANGE, save_picture
+from snnc.report.pictures import BLUE, GREEN, ORANGE, PURPLE, save_picture
 from snnc.targets.cores import CHIPS
 from snnc.targets.cores.layout import Layout, lay_out
 from snnc.targets.loihi.lower import lower
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHIP = CHIPS / "array.toml"
-TIMES = ("map", "run", "timed")
+TIMES = {"map": "mapping", "run": "plain run", "tables": "tables", "timed": "timed run"}
+FLAT = 2.0
+"""Times that differ by less than this factor have no slope, only noise."""
 ROUNDS = 3
 LEAST_SECONDS = 0.2
 """A measurement is repeated for at least that long, and the fastest counts."""
@@ -107,7 +109,8 @@ def spikes(case: Case) -> dict[str, np.ndarray]:
 def chip_text(compartments: int) -> str:
     """The snnc array with that many neurons to a core, and no other limit of the core."""
     text = CHIP.read_text(encoding="utf-8")
-    limits = {"compartments": compartments, "words": 0, "in_axons": 0, "out_axons": 0}
+    none = dict.fromkeys(("words", "in_axons", "out_axons", "delay_slots"), 0)
+    limits = none | {"compartments": compartments}
     for key, value in limits.items():
         text, count = re.subn(rf"(\[core\.{key}\]\nvalue = )\d+", rf"\g<1>{value}", text)
         assert count == 1
@@ -115,7 +118,8 @@ def chip_text(compartments: int) -> str:
 
 
 def measure(case: Case, chip: Path) -> dict[str, float]:
-    """Sizes, and seconds of mapping (checks included), the plain run and the timed run."""
+    """Sizes, and seconds of mapping (checks included), the plain run, the tables that the timed run
+    makes of a layout, and the timed run (the plain one included)."""
     graph, inputs = network(case), spikes(case)
     program = lower(graph, read_limits(chip))
     layout = lay_out(program, chip)
@@ -128,8 +132,8 @@ def measure(case: Case, chip: Path) -> dict[str, float]:
         "operations": float(found.counts["operations"].sum()),
         "map": _fastest(lambda: lay_out(program, chip)),
         "run": _fastest(lambda: run_sim(graph, inputs)),
-        "timed": _fastest(lambda: simulator.add(inputs)),
         "tables": _fastest(lambda: Simulator(graph, layout)),
+        "timed": _fastest(lambda: simulator.add(inputs)),
     }  # fmt: skip
 
 
@@ -171,11 +175,13 @@ def _series(cases: list[Case], folder: Path) -> Iterator[dict[str, float]]:
         yield measure(case, chip)
 
 
-def slope(rows: list[dict[str, float]], by: str, what: str) -> float:
-    """d log(time) / d log(size), over the upper half of the points."""
+def slope(rows: list[dict[str, float]], by: str, what: str) -> str:
+    """d log(time) / d log(size), over the upper half of the points; "flat" without growth."""
+    if max(row[what] for row in rows) < FLAT * min(row[what] for row in rows):
+        return "flat"
     upper = rows[len(rows) // 2 :] if len(rows) > 3 else rows
     x, y = (np.log([row[key] for row in upper]) for key in (by, what))
-    return float(np.polyfit(x, y, 1)[0])
+    return f"{float(np.polyfit(x, y, 1)[0]):.2f}"
 
 
 def run_million() -> dict[str, float]:
@@ -187,13 +193,15 @@ def run_million() -> dict[str, float]:
     layout = lay_out(program, CHIP)
     mapped = time.perf_counter()
     simulator = Simulator(graph, layout)
+    prepared = time.perf_counter()
     simulator.add(inputs)
     ended = time.perf_counter()
     found = simulator.result()
     return {
         **_sizes(case, layout), "packets": float(found.counts["packets"].sum()),
         "operations": float(found.counts["operations"].sum()), "lower": began - start,
-        "map": mapped - began, "timed": ended - mapped, "peak_mb": _peak_kb() / 1024,
+        "map": mapped - began, "tables": prepared - mapped, "timed": ended - prepared,
+        "peak_mb": _peak_kb() / 1024,
     }  # fmt: skip
 
 
@@ -209,20 +217,21 @@ def table(results: Results) -> str:
     """The results as Markdown."""
     series, large = results["series"], results["million"]
     rows = [
-        "| grown | from … to | neurons | synapses | cores | packets | map | plain run | timed run"
-        " | slopes: map, plain, timed |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| grown | from … to | neurons | synapses | cores | packets | mapping | plain run | tables"
+        " | timed run | slopes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, points in series.items():
         ends = points[0], points[-1]
         spans = " | ".join(_span(ends, key) for key in ("neurons", "synapses", "cores", "packets"))
         times = " | ".join(_span(ends, key, 1e3, " ms") for key in TIMES)
-        slopes = ", ".join(f"{slope(points, name, key):.2f}" for key in TIMES)
+        slopes = ", ".join(slope(points, name, key) for key in TIMES)
         rows.append(f"| {name} | {_span(ends, name)} | {spans} | {times} | {slopes} |")
     if large:
         rows.append(
             f"\n{large['neurons']:,.0f} neurons, {large['synapses']:,.0f} synapses on the snnc"
-            f" array: {large['cores']:,.0f} cores, mapped in {large['map']:.1f} s;"
+            f" array: {large['cores']:,.0f} cores, mapped in {large['map']:.1f} s; tables in"
+            f" {large['tables']:.1f} s;"
             f" {large['steps']:.0f} timed steps with {large['packets']:,.0f} packets and"
             f" {large['operations']:,.0f} operations in {large['timed']:.1f} s;"
             f" {large['peak_mb']:,.0f} MB at most."
@@ -243,10 +252,10 @@ def draw(series: dict[str, list[dict[str, float]]]) -> Figure:
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     panels = figure.subplots(1, len(series), sharey=True)
-    names = {"map": "mapping", "run": "plain run", "timed": "timed run"}
+    colours = (ORANGE, GREEN, PURPLE, BLUE)
     for axes, (name, points) in zip(panels, series.items(), strict=True):
-        for key, colour in zip(TIMES, (ORANGE, GREEN, BLUE), strict=True):
-            label = f"{names[key]}, slope {slope(points, name, key):.2f}"
+        for key, colour in zip(TIMES, colours, strict=True):
+            label = f"{TIMES[key]}, {slope(points, name, key)}"
             axes.loglog(
                 [row[name] for row in points], [row[key] for row in points],
                 "o-", color=colour, markersize=3, label=label,

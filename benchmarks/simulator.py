@@ -313,7 +313,7 @@ def _snnc(case: Case, layout: Layout, size: int, x: np.ndarray) -> dict[str, Any
     }  # fmt: skip
 
 
-def measure(case: Case, python: str, rounds: int) -> dict[str, Any]:
+def measure(case: Case, python: str, rounds: int, costs: Primitives) -> dict[str, Any]:
     """One network, the contestants in turns; of SANA-FE's threads the fastest in each round.
 
     Raises:
@@ -325,7 +325,7 @@ def measure(case: Case, python: str, rounds: int) -> dict[str, Any]:
     if mapping.chips(chip) != {(0, 0)}:
         raise ValueError(f"{case.name} takes more than one chip")
     flat = flatten(program, mapping)
-    steps, costs = (case.graph.steps or 1) + program.max_lag, primitives()
+    steps = (case.graph.steps or 1) + program.max_lag
     whole = dict.fromkeys(("simple", "detailed"), (case.warm, steps - case.warm))
     found: dict[str, Any] = {
         "network": case.name, "cores": len(mapping.cores), "neurons": len(flat.core),
@@ -422,7 +422,8 @@ def run(quick: bool = False, python: str = "") -> list[dict[str, Any]]:
     """All networks; SANA-FE only where an interpreter that has it is named."""
     python = python or os.environ.get(VARIABLE, "")
     there = bool(python) and Path(python).is_file()
-    results = [measure(case, python if there else "", 1 if quick else ROUNDS) for case in cases()]
+    costs, rounds = primitives(), 1 if quick else ROUNDS
+    results = [measure(case, python if there else "", rounds, costs) for case in cases()]
     if not there:
         reason = f"no interpreter that has it: give --sanafe PYTHON or set {VARIABLE}"
         results = [{**result, "skipped": reason} for result in results]

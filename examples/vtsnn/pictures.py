@@ -88,15 +88,17 @@ def draw_circuits(rows: list[dict[str, Any]]) -> Figure:
 
 
 def draw_curve(line: dict[str, Any]) -> Figure:
-    """Validation against training time."""
-    curve = line["curve"]
+    """Validation after every epoch, and the test of the best one."""
+    curve = [point["psnr"] for point in line["curve"]]
     figure = Figure(figsize=(5, 3), layout="constrained")
     axis = figure.subplots()
-    minutes = np.cumsum([point["seconds"] for point in curve]) / 60
-    axis.plot(minutes, [point["psnr"] for point in curve], "o-", color=BLUE)
-    axis.set(xlabel="minutes of training", ylabel="validation PSNR, dB", xlim=(0, None))
+    axis.plot(range(1, len(curve) + 1), curve, "o-", color=BLUE, label="held-out images")
+    best, test = int(np.argmax(curve)) + 1, line["test"]["uwd"]
+    axis.plot(best, test, "D", color=ORANGE, label=f"test, {test:.2f} dB")
+    axis.set(xlabel="epochs", ylabel="PSNR, dB", xticks=range(1, len(curve) + 1))
     recipe = line["recipe"]
     axis.set_title(f"{recipe['dataset']}, η = {recipe['eta']}, {recipe['loss'].upper()}")
+    axis.legend()
     return figure
 
 

@@ -132,7 +132,7 @@ class Simulator:
             Slice(name, (0,) * len(self._shape(name)), self._shape(name)) for name, _ in host.parts
         ))  # fmt: skip
         found: dict[int, Sent] = {}
-        workers = processors()
+        workers = min(processors(), len(held))
 
         def work(first: int) -> None:
             for number in range(first, len(held), workers):
@@ -216,7 +216,10 @@ def _axon_flows(axons: Axons, flows: Flows, groups: int) -> A:
     target = np.concatenate([sender.target for sender in senders])
     group = np.concatenate([sender.group for sender in senders])
     wanted = code(target, np.repeat(numbers, lengths), group)
-    return np.searchsorted(code(flows.target, flows.sender, flows.group), wanted)
+    known = code(flows.target, flows.sender, flows.group)
+    found = np.searchsorted(known, wanted)
+    assert np.array_equal(known[found], wanted), "every axon is of a flow"
+    return found
 
 
 def _pick(column: A, columns: int, rows: int) -> Any:

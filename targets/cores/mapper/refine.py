@@ -38,7 +38,8 @@ def refine(partition: Partition, limits: CoreLimits) -> Packed:
     """A partition on fewer cores, if need be with more slices than the fewest.
 
     One population after the other gets other numbers of slices, up to twice as many; what is
-    best is kept. Ends when nothing helps or can help, or after `WORK`.
+    best is kept. Ends when nothing helps, when cores are as few as the compartments need, or after
+    `WORK`.
     """
     best, work = packed(partition, limits), 0
     names = list(reversed(partition.populations))

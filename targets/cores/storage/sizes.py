@@ -112,7 +112,7 @@ def starts(
     """What the axons of `group` to a whole population, cut into `parts`, take where they start.
 
     Args:
-        shape: of the target population. parts: boxes that make up a grid, or none.
+        shape: of the target population. parts: boxes of a grid: all of them, one, or none.
     """
     if isinstance(group, Conv):
         return _kernel_starts(group, shape, parts, layout)
@@ -255,7 +255,7 @@ def _parts_met(group: Synapse, shape: Sequence[int], parts: Sequence[Slice]) -> 
     for number, part in enumerate(parts):
         owner[part.index(shape)] = number
     row = np.repeat(owner, np.diff(group.indptr))
-    pairs = np.unique(group.indices * (len(parts) + 1) + row)
+    pairs = np.unique(group.indices.astype(np.int64) * (len(parts) + 1) + row)
     pairs = pairs[pairs % (len(parts) + 1) < len(parts)]
     return np.bincount(pairs // (len(parts) + 1), minlength=sources(group))
 

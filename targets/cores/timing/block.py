@@ -331,8 +331,8 @@ class _Block:
 def _set(parts: Sequence[A]) -> A:
     """Indices of what is set in all parts (bool), one behind the other.
 
-    Where more than a tenth is set, numpy looks at all of them without a branch, which takes half
-    the time that it takes with one from a thirtieth on: so some more are set behind the end.
+    numpy looks at them without a branch only where more than a tenth is set, but that takes half
+    the time from a thirtieth on: so some more are set behind the end.
     """
     count, size = sum(map(np.count_nonzero, parts)), sum(map(len, parts))
     more = size // 8 if count * 30 > size else 0

@@ -18,6 +18,8 @@ A = NDArray[Any]
 KEY_BITS = 63
 """Bits of a key that is sorted as one int64. Sorting whole integers takes a fifth of the time of
 sorting their indices."""
+SHORT_BITS = 31
+"""Bits of one that is sorted as an int32, in half the time."""
 
 
 def fits(queues: int, bits: int) -> bool:
@@ -49,16 +51,13 @@ def in_order(moment: A, rank: A, load: A) -> tuple[A, A]:
 
 
 def grouped(number: A) -> A:
-    """Indices that put items in order of their numbers (item,), 0 or more; the same stay in order.
-
-    Where number and index fit into 32 bits, that takes half the time that 64 bits take.
-    """
+    """Indices that put items in order of their numbers (item,), 0 or more; stable."""
     bits = len(number).bit_length()
     need = bits + int(number.max(initial=0)).bit_length()
     if need > KEY_BITS:
         return np.argsort(number, kind="stable")
     key = (number << bits) + np.arange(len(number))
-    if need < KEY_BITS // 2:
+    if need <= SHORT_BITS:
         key = key.astype(np.int32)
     key.sort()
     key &= (1 << bits) - 1

@@ -31,8 +31,11 @@ BLOCK_PACKETS = 1 << 16
 """Packets of a block, about: half a MB per array, some of which fit in an L2 cache of 2 MB."""
 MOMENT_BITS = 61
 """Most bits of a moment (see `queues`), with room for sums."""
-PROBES = 8
-"""Episodes that are looked at to say how many make a block."""
+PROBES = 32
+"""Episodes that are looked at to say how many make a block: any ones, as all that are so many apart
+can be the same step of their samples."""
+LEAST_PACKETS = 1 << 13
+"""Packets that a block should have at least: with fewer, calls take more time than packets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,19 +182,20 @@ class Timer:
             )
 
     def _blocks(self, parts: Sequence[A], episodes: int) -> list[tuple[int, int]]:
-        """Ranges of episodes with about BLOCK_PACKETS packets each, if all are alike, and as many
-        for each processor."""
-        neurons = self._tables.neurons
-        some = np.linspace(0, max(0, episodes - 1), PROBES).astype(np.int64)
-        packets = 0
-        if episodes:
-            for part, first, size in zip(parts, neurons.first, neurons.sizes, strict=True):
-                packets += int((part[some] @ neurons.axons[first : first + size]).sum())
-        step = min(self._most, max(1, BLOCK_PACKETS * PROBES // max(1, packets)))
-        workers = processors()
+        """Ranges of episodes with about BLOCK_PACKETS packets each, and as many for each processor,
+        as long as they have LEAST_PACKETS."""
+        if not episodes:
+            return []
+        neurons, seen = self._tables.neurons, 0
+        some = np.random.default_rng(0).integers(0, episodes, PROBES)
+        for part, first, size in zip(parts, neurons.first, neurons.sizes, strict=True):
+            seen += int((part[some] @ neurons.axons[first : first + size]).sum())
+        packets = max(1, seen) / PROBES
+        step = min(self._most, max(1, int(BLOCK_PACKETS / packets)))
+        workers = min(processors(), max(1, int(packets * episodes / LEAST_PACKETS)))
         rounds = -(-episodes // (step * workers))
-        step = -(-episodes // max(1, rounds * workers))
-        return list(pairwise([*range(0, episodes, max(1, step)), episodes])) if episodes else []
+        step = -(-episodes // (rounds * workers))
+        return list(pairwise([*range(0, episodes, step), episodes]))
 
 
 def _total(axons: Axons, architecture: Architecture) -> int:

@@ -25,7 +25,7 @@ class Lists:
         operations: int64 (source neuron,) synapses in the list of each neuron of the source
             population, flattened; 0 where it has none here, and so no axon.
         words: int64 (source neuron,) words of that list.
-        entries: int64 (source neuron,) entries that its axon takes on either side; 0 without one,
+        entries: int64 (source neuron,) entries that its axon takes where it ends; 0 without one,
             and where the first of those that share an entry counts it.
         fan_in: int64 (neuron of the slice,) synapses of each.
         stored: words of all lists; a shared one counts once.

@@ -227,6 +227,17 @@ def test_equal_splits_take_the_one_with_the_fewest_axons_and_words() -> None:
     assert tuple(found) == cut("a", (4, 32, 8), best)
 
 
+def test_of_splits_alike_the_one_along_earlier_axes_is_taken() -> None:
+    net = Network()
+    net.conv(net.host(2, 8, 8), "a", 2, 3, padding=1)
+    found = slices(split_up(net.program(), limited(compartments=64)))["a"]
+    assert tuple(found) == cut("a", (2, 8, 8), (1, 2, 1))
+    dense = Network()
+    dense.dense(dense.host(3), "a", 4, 4)
+    found = slices(split_up(dense.program(), limited(compartments=8)))["a"]
+    assert tuple(found) == cut("a", (4, 4), (2, 1))
+
+
 def test_a_split_makes_room_for_axons_that_start_on_it() -> None:
     """Targets on n cores take n entries of each source neuron; the source splits accordingly."""
     net = Network()

@@ -364,6 +364,17 @@ def test_what_axons_take_where_they_start(start: int) -> None:
     assert apart >= 3
 
 
+def test_many_sources_and_many_slices_are_told_apart() -> None:
+    size, count = 1_100_000, 2_000
+    index = np.arange(size, dtype=np.int32)
+    group = Sparse(
+        "a", "b", 0, 0, 0, 0, np.ones(size, np.int8), index,
+        np.arange(size + 1, dtype=np.int32), (size, size),
+    )  # fmt: skip
+    taken = starts(group, (size,), cut("b", (size,), (count,)), LOIHI1)
+    assert set(taken.most.tolist()) == {LOIHI1.axon_entries}
+
+
 def test_no_slices_take_no_axons() -> None:
     rng = np.random.default_rng(0)
     for group in (convolution(rng), matrix(rng, 24), dense([[1], [2]])):

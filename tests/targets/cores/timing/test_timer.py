@@ -315,6 +315,31 @@ def test_ports_that_never_make_wait_are_no_stage():
     assert len(Timer(tight.axons, tight.mapping, tight.chip).routes.stages) == 2
 
 
+@pytest.mark.parametrize("samples", [7, 14, 63, 64])
+def test_quiet_ends_of_samples_do_not_make_large_blocks(monkeypatch, samples):
+    steps = 9
+    case = line(2, [50, 0])
+    busy = np.ones((samples, steps, 50), bool)
+    busy[:, 0] = busy[:, -1] = False
+    case.sent = [busy.reshape(-1, 50), *(np.zeros((samples * steps, n), bool) for n in (0, 0))]
+    monkeypatch.setattr(timer, "BLOCK_PACKETS", 2000)
+    monkeypatch.setattr(timer, "processors", lambda: 1)
+    blocks = Timer(case.axons, case.mapping, case.chip)._blocks(case.sent[:1], samples * steps)
+    packets = [int(busy.reshape(-1, 50)[a:b].sum()) for a, b in blocks]
+    assert sum(packets) == busy.sum()
+    assert max(packets) <= 4000
+
+
+def test_few_packets_are_not_dealt_out_to_many_processors(monkeypatch):
+    case = line(2, [50, 0])
+    case.sent = [np.ones((40, n), bool) for n in (50, 0, 0)]
+    monkeypatch.setattr(timer, "processors", lambda: 64)
+    engine = Timer(case.axons, case.mapping, case.chip)
+    assert engine._blocks(case.sent[:1], 40) == [(0, 40)]
+    monkeypatch.setattr(timer, "LEAST_PACKETS", 500)
+    assert engine._blocks(case.sent[:1], 40) == [(0, 10), (10, 20), (20, 30), (30, 40)]
+
+
 def test_nothing_sent_and_nothing_there():
     case = line(3, [4, 4, 0])
     case.sent = [np.zeros((5, n), bool) for n in (4, 4, 0, 0)]
