@@ -184,7 +184,8 @@ def _joined(traces: list[Trace]) -> Trace:
 
 
 class _Incidence:
-    """Which flows begin, end and carry what: csr (flow, …), to add up columns of counts."""
+    """Which flows begin, end and carry what: csr (flow, …), to add up columns of counts; and what
+    every batch is checked against."""
 
     def __init__(self, simulator: Simulator) -> None:
         flows, layout = simulator.timer.flows, simulator.layout
@@ -202,6 +203,9 @@ class _Incidence:
         self.hops = simulator.timer.routes.hops
         self.from_host = flows.sender == HOST
         self.axon_flow = _axon_flows(layout.axons, flows, len(groups))
+        senders = (*layout.axons.cores, layout.axons.host)
+        self.axon_counts = np.concatenate([np.diff(sender.indptr) for sender in senders])
+        self.fan_outs = [fans(group)[1] for group in groups]
 
 
 def _axon_flows(axons: Axons, flows: Flows, groups: int) -> A:
@@ -360,11 +364,9 @@ def _check(simulator: Simulator, sent: Sequence[Sent], timing: Timing) -> None:
     for sender, own in zip(senders, sent, strict=True):
         for name, index, columns in _columns(sender):
             fired[name][index] = own.neurons[columns]
-    each = np.repeat(
-        np.concatenate([own.neurons for own in sent]),
-        np.concatenate([np.diff(sender.indptr) for sender in senders]),
-    )
-    wanted = np.bincount(simulator.tables.axon_flow, each, len(flows)).astype(np.int64)
+    tables = simulator.tables
+    each = np.repeat(np.concatenate([own.neurons for own in sent]), tables.axon_counts)
+    wanted = np.bincount(tables.axon_flow, each, len(flows)).astype(np.int64)
     came = timing.packets.sum(0)
     for flow in np.flatnonzero(came != wanted):
         number = flows.sender[flow]
@@ -372,7 +374,13 @@ def _check(simulator: Simulator, sent: Sequence[Sent], timing: Timing) -> None:
             "the host" if number == HOST else f"core {number}",
             f"sent {wanted[flow]} packets to core {flows.target[flow]}, {came[flow]} came",
         )
-    wanted = np.array([int(fired[group.source] @ fans(group)[1]) for group in groups], np.int64)
+    wanted = np.array(
+        [
+            int(fired[group.source] @ fan_out)
+            for group, fan_out in zip(groups, tables.fan_outs, strict=True)
+        ],
+        np.int64,
+    )
     done = np.bincount(flows.group, timing.operations.sum(0), len(groups)).astype(np.int64)
     for number in np.flatnonzero(done != wanted):
         raise ConservationError(
